@@ -1,0 +1,82 @@
+# The project's build vocabulary: tributary_library, tributary_program, tributary_test,
+# tributary_fuzzer, tributary_benchmark.
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(CLI11 REQUIRED)
+pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
+pkg_check_modules(GRPCPP REQUIRED IMPORTED_TARGET grpc++)
+
+# Flags of every target of this project (and of none it imports).
+add_library(tributary_flags INTERFACE)
+target_include_directories(tributary_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(tributary_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+  $<$<CONFIG:Debug>:-Og> -fno-omit-frame-pointer)
+if(TRIBUTARY_SANITIZE)
+  target_compile_options(tributary_flags INTERFACE -fsanitize=${TRIBUTARY_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(tributary_flags INTERFACE -fsanitize=${TRIBUTARY_SANITIZE})
+endif()
+if(TRIBUTARY_FUZZ)
+  target_compile_options(tributary_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# tributary_library(NAME SOURCES a.cc ... LINK lib ...): a room. LINK names the rooms and libraries it may use.
+function(tributary_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_library(tributary_${name} STATIC ${arg_SOURCES})
+  target_link_libraries(tributary_${name} PUBLIC tributary_flags ${arg_LINK})
+endfunction()
+
+# tributary_program(NAME SOURCES ... LINK ...): an executable, in bin/ under that very name.
+function(tributary_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK})
+endfunction()
+
+# tributary_test(NAME SOURCES ... LINK ...): a GoogleTest program and one ctest entry labelled "unit".
+function(tributary_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK} GTest::gmock GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)
+endfunction()
+
+# tributary_fuzzer(NAME SOURCES x_fuzzer.cc CORPUS dir LINK ...): with TRIBUTARY_FUZZ a libFuzzer program; in every
+# other build the same entry point with a main() that replays the corpus, as an ordinary unit test.
+function(tributary_fuzzer name)
+  cmake_parse_arguments(arg "" "CORPUS" "SOURCES;LINK" ${ARGN})
+  if(TRIBUTARY_FUZZ)
+    add_executable(${name} ${arg_SOURCES})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/replay_main.cc)
+    add_test(NAME ${name}_corpus COMMAND ${name} ${arg_CORPUS})
+    set_tests_properties(${name}_corpus PROPERTIES LABELS unit TIMEOUT 600)
+  endif()
+  target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endfunction()
+
+# tributary_benchmark(NAME SOURCES ... LINK ...): a Google Benchmark program in bench/.
+function(tributary_benchmark name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK} benchmark::benchmark_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+endfunction()

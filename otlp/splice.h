@@ -1,0 +1,51 @@
+// Resource splice: gives attributes to every Resource of an OTLP request without decoding it. Only the two lengths around
+// each Resource are rewritten; everything else is referred to where it lies.
+// Input must have passed Scan (a malformed one is a programmer's error). Any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/slices.h"
+#include "otlp/signal.h"
+
+namespace tributary::otlp {
+
+// The attributes to give. Built once (per configuration, per pod), used for many requests.
+class ResourceEdit {
+ public:
+  enum class Conflict : uint8_t {
+    kKeep,     // a Resource that has the key keeps its own value
+    kReplace,  // the value given here wins; the one there is removed
+  };
+
+  void SetString(std::string_view key, std::string_view value, Conflict conflict);
+  void SetInt(std::string_view key, int64_t value, Conflict conflict);
+  void SetBool(std::string_view key, bool value, Conflict conflict);
+  void SetDouble(std::string_view key, double value, Conflict conflict);
+  bool empty() const { return attributes_.empty(); }
+
+  struct Attribute {
+    std::string key;
+    base::Bytes encoded;  // as a field of Resource: tag, length, KeyValue
+    Conflict conflict;
+  };
+  const std::vector<Attribute>& attributes() const { return attributes_; }
+
+ private:
+  void Set(std::string_view key, base::Bytes value, Conflict conflict);
+  std::vector<Attribute> attributes_;  // at most one per key, the last Set wins
+};
+
+// Appends the edited request to `out`. Both `request` and `edit` must outlive `out`. A ResourceSpans (Metrics, Logs)
+// without a Resource gets one. Works for all three signals alike: their top two levels have the same shape.
+void SpliceResource(base::ByteView request, const ResourceEdit& edit, base::Slices& out);
+
+// Value of a string attribute of the first Resource in `resource_container` (one ResourceSpans, ResourceMetrics or
+// ResourceLogs message), or nullopt.
+std::optional<std::string_view> ResourceStringAttribute(base::ByteView resource_container, std::string_view key);
+
+}  // namespace tributary::otlp

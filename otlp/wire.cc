@@ -1,0 +1,4 @@
+#include "otlp/wire.h"
+
+namespace tributary::otlp {
+}  // namespace tributary::otlp
