@@ -1,0 +1,65 @@
+// HTTP as this project's servers see it: a request whose body is complete, a response, and the service between them.
+// Which HTTP version carried it, and whether it is gRPC, is the connection's business (http2_connection, http1_connection).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "pipeline/grpc_status.h"
+
+namespace tributary::pipeline {
+
+// The head of a request: every field comes from the peer.
+struct HttpHead {
+  std::string method_untrusted;
+  std::string path_untrusted;   // without the query
+  std::string query_untrusted;  // after '?', still encoded
+  std::string content_type_untrusted;
+  std::string content_encoding_untrusted;  // content-encoding, or grpc-encoding when is_grpc
+  std::string accept_encoding_untrusted;
+  std::optional<base::Nanos> grpc_timeout;  // parsed; nullopt when absent
+  bool is_grpc = false;                     // content-type is application/grpc or begins with application/grpc+ or ;
+};
+
+struct HttpRequest {
+  HttpHead head;
+  base::Bytes body;              // gRPC: the one message, without its five-byte prefix
+  bool body_compressed = false;  // gRPC: the prefix's compressed flag; HTTP: a content-encoding other than identity
+};
+
+struct HttpResponse {
+  int status = 200;  // gRPC answers are always 200; their status is in `grpc`
+  std::string content_type;
+  std::vector<std::pair<std::string, std::string>> headers;  // lower-case names: retry-after, allow
+  base::Bytes body;                                          // gRPC: the message, sent when `grpc` is OK
+  std::optional<GrpcStatus> grpc;                            // set exactly when the request was gRPC
+};
+
+// What a server offers. Lives on the loop's thread and outlives the server.
+class HttpService {
+ public:
+  using Reply = std::move_only_function<void(HttpResponse)>;  // once; harmless when the connection is gone
+
+  struct Admission {
+    size_t body_bytes_max = 0;             // of the body as it comes (compressed)
+    std::optional<HttpResponse> rejection;  // answered at once, without reading the body
+  };
+
+  virtual ~HttpService() = default;
+  // The head is there and nothing of the body was kept. `body_bytes` when the peer declared it (content-length, or the
+  // gRPC prefix once it came: then this is called a second time).
+  virtual Admission Admit(const HttpHead& head, std::optional<size_t> body_bytes) = 0;
+  // The answer to a request whose body passed `body_bytes_max`, did not come in time, or found no memory.
+  enum class BodyFault : uint8_t { kTooLarge, kTimeout, kNoMemory, kMalformed };
+  virtual HttpResponse OnBodyFault(const HttpHead& head, BodyFault fault) = 0;
+  virtual void OnRequest(HttpRequest request, Reply reply) = 0;
+};
+
+}  // namespace tributary::pipeline

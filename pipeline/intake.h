@@ -1,0 +1,57 @@
+// Intake: where telemetry comes in, whatever it came by. Checks a request, hands it to the Log, and answers.
+// Lives on the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/metrics_text.h"
+#include "otlp/signal.h"
+#include "pipeline/log.h"
+
+namespace tributary::pipeline {
+
+class Intake {
+ public:
+  struct Verdict {
+    enum class Kind : uint8_t { kTaken, kMalformed, kPressure };
+    Kind kind = Kind::kTaken;
+    std::string detail;            // kMalformed: what and where
+    base::Nanos retry_after{};     // kPressure
+  };
+  using Answer = std::move_only_function<void(Verdict)>;
+
+  // Why a server refused a request before the Intake saw it: the `reason` label at /metrics.
+  enum class Refusal : uint8_t { kMalformed, kPressure, kTooLarge, kBadEncoding, kBadContentType, kTimeout };
+
+  explicit Intake(Log& log) : log_(log) {}
+
+  // Asked when a request's size is known and before its body is kept: how long the sender should wait instead, or nothing
+  // when it would be taken now.
+  std::optional<base::Nanos> Pressure(size_t bytes) const;
+
+  // Scans `request` and appends it. `answer` is called once, on the loop's thread, in this call or later. An empty
+  // request is taken and goes nowhere.
+  void Submit(otlp::Signal signal, base::Bytes request, Answer answer);
+
+  // Servers report what they refused themselves, so that every refusal is in one ledger.
+  void CountRefused(otlp::Signal signal, Refusal refusal) { ++refused_[signal][static_cast<size_t>(refusal)]; }
+
+  void WriteMetrics(base::MetricsText& metrics) const;
+
+ private:
+  static constexpr size_t kRefusals = 6;
+
+  base::Nanos RetryAfter(size_t bytes) const;
+
+  Log& log_;
+  otlp::PerSignal<uint64_t> received_requests_;
+  otlp::PerSignal<uint64_t> received_items_;
+  otlp::PerSignal<uint64_t> received_bytes_;
+  otlp::PerSignal<std::array<uint64_t, kRefusals>> refused_;
+};
+
+}  // namespace tributary::pipeline
