@@ -1,4 +1,4 @@
-# The project's build vocabulary: tributary_library, tributary_program, tributary_test,
+# The project's build vocabulary: tributary_library, tributary_program, tributary_test, tributary_script_test,
 # tributary_fuzzer, tributary_benchmark.
 
 find_package(Threads REQUIRED)
@@ -14,6 +14,7 @@ find_package(Protobuf REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(simdjson REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
@@ -32,6 +33,10 @@ endif()
 if(TRIBUTARY_FUZZ)
   target_compile_options(tributary_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
+
+# Everything `ctest -L unit` runs, and every libFuzzer program, so that a sanitizer build need not build more.
+add_custom_target(unit_tests)
+add_custom_target(fuzzers)
 
 # tributary_library(NAME SOURCES a.cc ... LINK lib ...): a room. LINK names the rooms and libraries it may use.
 function(tributary_library name)
@@ -55,6 +60,24 @@ function(tributary_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)
+  add_dependencies(unit_tests ${name})
+endfunction()
+
+# tributary_script_test(NAME x.py LABEL unit|e2e): a Python script that is a test: exit 0 passes, 77 skips. A unit script needs
+# nothing but the sources; an e2e script runs alone, in the virtual environment of tests/e2e/requirements.txt
+# (`./run test` makes it), on the programs in TRIBUTARY_BIN.
+function(tributary_script_test name script)
+  cmake_parse_arguments(arg "" "LABEL" "" ${ARGN})
+  set(python ${Python3_EXECUTABLE})
+  if(arg_LABEL STREQUAL e2e)
+    set(python ${PROJECT_SOURCE_DIR}/build/venv/bin/python)
+  endif()
+  add_test(NAME ${name} COMMAND ${python} ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 600 SKIP_RETURN_CODE 77
+    ENVIRONMENT "TRIBUTARY_BIN=${CMAKE_BINARY_DIR}/bin;PYTHONDONTWRITEBYTECODE=1")
+  if(arg_LABEL STREQUAL e2e)
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
 endfunction()
 
 # tributary_fuzzer(NAME SOURCES x_fuzzer.cc CORPUS dir LINK ...): with TRIBUTARY_FUZZ a libFuzzer program; in every
@@ -64,10 +87,14 @@ function(tributary_fuzzer name)
   if(TRIBUTARY_FUZZ)
     add_executable(${name} ${arg_SOURCES})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers ${name})
+    # `./run fuzz` reads where the corpus is.
+    file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/fuzz/${name}.corpus CONTENT ${arg_CORPUS})
   else()
     add_executable(${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/replay_main.cc)
     add_test(NAME ${name}_corpus COMMAND ${name} ${arg_CORPUS})
     set_tests_properties(${name}_corpus PROPERTIES LABELS unit TIMEOUT 600)
+    add_dependencies(unit_tests ${name})
   endif()
   target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
