@@ -8,6 +8,6 @@ namespace tributary::base {
 
 }  // namespace tributary::base
 
-#define CHECK(condition)                                                      \
-  (__builtin_expect(static_cast<bool>(condition), 1) ? static_cast<void>(0)  \
+#define CHECK(condition)                                                    \
+  (__builtin_expect(static_cast<bool>(condition), 1) ? static_cast<void>(0) \
                                                      : ::tributary::base::CheckFailed(__FILE__, __LINE__, #condition))

@@ -83,7 +83,8 @@ class Loop {
   void RunOnce(Nanos wait_max);
   // Makes Run() return after the current turn. Any thread.
   void Stop();
-  // Runs `task` on the loop's thread in a coming turn. Any thread. Tasks not run when the loop is destroyed are dropped.
+  // Runs `task` on the loop's thread in a coming turn. Any thread. Tasks not run when the loop is destroyed are
+  // dropped.
   void Post(Task task);
 
   // Time at the start of this turn: good enough for deadlines and free of system calls.
@@ -120,7 +121,7 @@ class Loop {
   bool stopping_ = false;
 
   std::mutex posted_mutex_;
-  std::vector<Task> posted_;  // guarded by posted_mutex_
+  std::vector<Task> posted_;     // guarded by posted_mutex_
   bool stop_requested_ = false;  // guarded by posted_mutex_
 };
 

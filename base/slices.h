@@ -1,6 +1,6 @@
-// Slices: one message made of pieces, ready for writev: long pieces are referred to where they lie, short ones (headers,
-// rewritten lengths, small requests) are copied together, because an iovec costs more than copying a few hundred bytes.
-// Referred-to memory must outlive the Slices. Move-only; any thread, one at a time.
+// Slices: one message made of pieces, ready for writev: long pieces are referred to where they lie, short ones
+// (headers, rewritten lengths, small requests) are copied together, because an iovec costs more than copying a few
+// hundred bytes. Referred-to memory must outlive the Slices. Move-only; any thread, one at a time.
 #pragma once
 
 #include <sys/uio.h>

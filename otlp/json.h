@@ -1,8 +1,8 @@
 // OTLP/JSON to OTLP protobuf bytes and back, straight from one encoding to the other.
 // https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and the proto3 JSON mapping: trace and span ids are
-// hex, other bytes base64; keys are lowerCamelCase; enums are integers; 64-bit integers are strings (a number is accepted);
-// doubles accept "NaN", "Infinity" and "-Infinity"; null is absent; unknown keys are ignored. Nesting is limited to
-// kDepthMax. Any thread.
+// hex, other bytes base64; keys are lowerCamelCase; enums are integers; 64-bit integers are strings (a number is
+// accepted); doubles accept "NaN", "Infinity" and "-Infinity"; null is absent; unknown keys are ignored. Nesting is
+// limited to kDepthMax. Any thread.
 #pragma once
 
 #include <expected>
@@ -20,8 +20,8 @@ struct JsonError {
 // The result has passed Scan by construction, and is in field-number order.
 std::expected<base::Bytes, JsonError> JsonToProto(Signal signal, base::PaddedView json);
 
-// `request` must have passed Scan. Appends one JSON object without line breaks. Fields with default values are left out,
-// as in proto3; repeated singular fields: the last one wins (messages merge).
+// `request` must have passed Scan. Appends one JSON object without line breaks. Fields with default values are left
+// out, as in proto3; repeated singular fields: the last one wins (messages merge).
 void ProtoToJson(Signal signal, base::ByteView request, std::string& json);
 
 }  // namespace tributary::otlp

@@ -18,13 +18,13 @@ struct Part {
   uint32_t items = 0;
 };
 
-// Parts of at most `items_max` items and at most `bytes_max` bytes each; a single item larger than `bytes_max` is a part
-// of its own. The items of a metric are its data points: a metric whose points are divided is repeated with its name,
-// unit, description, type and temporality.
+// Parts of at most `items_max` items and at most `bytes_max` bytes each; a single item larger than `bytes_max` is a
+// part of its own. The items of a metric are its data points: a metric whose points are divided is repeated with its
+// name, unit, description, type and temporality.
 std::vector<Part> Split(Signal signal, base::ByteView request, uint32_t items_max, size_t bytes_max);
 
-// One part per bucket of [0, buckets): each span of a traces request goes to `bucket_of(trace id)`. A bucket that gets no
-// span has an empty request.
+// One part per bucket of [0, buckets): each span of a traces request goes to `bucket_of(trace id)`. A bucket that gets
+// no span has an empty request.
 std::vector<Part> PartitionByTrace(base::ByteView request, uint32_t buckets,
                                    const std::function<uint32_t(const TraceId&)>& bucket_of);
 

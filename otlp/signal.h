@@ -23,7 +23,9 @@ struct PerSignal {
 class SignalSet {
  public:
   constexpr SignalSet() = default;
-  static constexpr SignalSet All() { return SignalSet().With(Signal::kTraces).With(Signal::kMetrics).With(Signal::kLogs); }
+  static constexpr SignalSet All() {
+    return SignalSet().With(Signal::kTraces).With(Signal::kMetrics).With(Signal::kLogs);
+  }
   constexpr SignalSet With(Signal signal) const { return SignalSet(bits_ | 1u << static_cast<unsigned>(signal)); }
   constexpr bool Has(Signal signal) const { return bits_ >> static_cast<unsigned>(signal) & 1; }
   constexpr bool empty() const { return bits_ == 0; }

@@ -1,6 +1,6 @@
-// Resource splice: gives attributes to every Resource of an OTLP request without decoding it. Only the two lengths around
-// each Resource are rewritten; everything else is referred to where it lies.
-// Input must have passed Scan (a malformed one is a programmer's error). Any thread.
+// Resource splice: gives attributes to every Resource of an OTLP request without decoding it. Only the two lengths
+// around each Resource are rewritten; everything else is referred to where it lies. Input must have passed Scan (a
+// malformed one is a programmer's error). Any thread.
 #pragma once
 
 #include <optional>
@@ -27,6 +27,8 @@ class ResourceEdit {
   void SetBool(std::string_view key, bool value, Conflict conflict);
   void SetDouble(std::string_view key, double value, Conflict conflict);
   bool empty() const { return attributes_.empty(); }
+  // What it adds to a Resource at most, bytes.
+  size_t encoded_bytes() const;
 
   struct Attribute {
     std::string key;

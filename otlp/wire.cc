@@ -1,4 +1,3 @@
 #include "otlp/wire.h"
 
-namespace tributary::otlp {
-}  // namespace tributary::otlp
+namespace tributary::otlp {}  // namespace tributary::otlp

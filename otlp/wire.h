@@ -18,7 +18,9 @@ enum class WireType : uint8_t { kVarint = 0, kFixed64 = 1, kLength = 2, kStartGr
 // Lengths at or above this are refused, as libprotobuf does (its INT_MAX less its read-ahead).
 inline constexpr uint64_t kLengthEnd = 0x7fffffff - 16;
 
-constexpr uint8_t TagByte(uint32_t field, WireType type) { return static_cast<uint8_t>(field << 3 | static_cast<uint8_t>(type)); }
+constexpr uint8_t TagByte(uint32_t field, WireType type) {
+  return static_cast<uint8_t>(field << 3 | static_cast<uint8_t>(type));
+}
 
 constexpr size_t VarintSize(uint64_t value) {
   const unsigned bits = 64 - static_cast<unsigned>(__builtin_clzll(value | 1));

@@ -37,7 +37,7 @@ std::string_view Name(GrpcCode code);  // "UNAVAILABLE"
 struct GrpcStatus {
   GrpcCode code = GrpcCode::kOk;
   std::string message;
-  std::optional<base::Nanos> retry_delay;       // a google.rpc.RetryInfo detail
+  std::optional<base::Nanos> retry_delay;        // a google.rpc.RetryInfo detail
   std::optional<std::string> bad_request_field;  // a google.rpc.BadRequest detail with one violation: this field,
                                                  // described by `message`
 };

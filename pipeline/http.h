@@ -1,5 +1,6 @@
 // HTTP as this project's servers see it: a request whose body is complete, a response, and the service between them.
-// Which HTTP version carried it, and whether it is gRPC, is the connection's business (http2_connection, http1_connection).
+// Which HTTP version carried it, and whether it is gRPC, is the connection's business (http2_connection,
+// http1_connection).
 #pragma once
 
 #include <cstdint>
@@ -48,7 +49,7 @@ class HttpService {
   using Reply = std::move_only_function<void(HttpResponse)>;  // once; harmless when the connection is gone
 
   struct Admission {
-    size_t body_bytes_max = 0;             // of the body as it comes (compressed)
+    size_t body_bytes_max = 0;              // of the body as it comes (compressed)
     std::optional<HttpResponse> rejection;  // answered at once, without reading the body
   };
 

@@ -2,6 +2,7 @@
 // Lives on the loop's thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -19,8 +20,8 @@ class Intake {
   struct Verdict {
     enum class Kind : uint8_t { kTaken, kMalformed, kPressure };
     Kind kind = Kind::kTaken;
-    std::string detail;            // kMalformed: what and where
-    base::Nanos retry_after{};     // kPressure
+    std::string detail;         // kMalformed: what and where
+    base::Nanos retry_after{};  // kPressure
   };
   using Answer = std::move_only_function<void(Verdict)>;
 
@@ -29,8 +30,8 @@ class Intake {
 
   explicit Intake(Log& log) : log_(log) {}
 
-  // Asked when a request's size is known and before its body is kept: how long the sender should wait instead, or nothing
-  // when it would be taken now.
+  // Asked when a request's size is known and before its body is kept: how long the sender should wait instead, or
+  // nothing when it would be taken now.
   std::optional<base::Nanos> Pressure(size_t bytes) const;
 
   // Scans `request` and appends it. `answer` is called once, on the loop's thread, in this call or later. An empty
@@ -44,13 +45,17 @@ class Intake {
 
  private:
   static constexpr size_t kRefusals = 6;
+  struct Received {
+    uint64_t requests = 0;
+    uint64_t items = 0;
+    uint64_t bytes = 0;
+  };
 
   base::Nanos RetryAfter(size_t bytes) const;
+  void Count(otlp::Signal signal, uint64_t items, size_t bytes);
 
   Log& log_;
-  otlp::PerSignal<uint64_t> received_requests_;
-  otlp::PerSignal<uint64_t> received_items_;
-  otlp::PerSignal<uint64_t> received_bytes_;
+  otlp::PerSignal<Received> received_;
   otlp::PerSignal<std::array<uint64_t, kRefusals>> refused_;
 };
 

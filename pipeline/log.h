@@ -2,8 +2,8 @@
 //
 // Append answers when responsibility is taken, which is what a sender's OK waits for. Any number of Cursors read
 // independently, each the frames of one signal: per signal, so that a backend which fails for logs does not hold back
-// its traces. A frame goes when its last Cursor acknowledged it. Everything held counts against one cap in bytes; at the
-// cap Append refuses, so that senders keep what we cannot.
+// its traces. A frame goes when its last Cursor acknowledged it. Everything held counts against one cap in bytes; at
+// the cap Append refuses, so that senders keep what we cannot.
 //
 // This Log lives in memory: what it holds ends with the process. Lives on the loop's thread.
 #pragma once
@@ -29,6 +29,7 @@ class Cursor;
 struct Frame {
   uint64_t sequence;  // consecutive per signal
   base::Time appended;
+  size_t cost_bytes;  // what it counts for against the Log's cap
   Batch batch;
 };
 
@@ -66,7 +67,7 @@ class Log {
     uint32_t readers;  // Cursors that have not acknowledged it
   };
   struct Queue {
-    std::deque<Held> frames;      // front has sequence `first`
+    std::deque<Held> frames;  // front has sequence `first`
     uint64_t first = 0;
     std::vector<Cursor*> cursors;
     uint64_t end() const { return first + frames.size(); }
@@ -89,8 +90,8 @@ class Log {
 
 // Cursor: one reader's position in a Log. Frames are read in order and acknowledged in any order.
 //
-// A reader that fell behind may Fork: what is unread becomes the backlog, and Next(kLive) starts at what arrives from now
-// on, so that fresh telemetry need not queue behind old. Lives on the loop's thread.
+// A reader that fell behind may Fork: what is unread becomes the backlog, and Next(kLive) starts at what arrives from
+// now on, so that fresh telemetry need not queue behind old. Lives on the loop's thread.
 class Cursor {
  public:
   enum class From : uint8_t { kBacklog, kLive };
@@ -101,6 +102,12 @@ class Cursor {
     uint64_t held_bytes = 0;
   };
 
+  // What Next() has still to return.
+  struct Unread {
+    uint64_t items = 0;
+    size_t bytes = 0;
+  };
+
   ~Cursor();  // what it had not acknowledged is let go
   Cursor(const Cursor&) = delete;
   Cursor& operator=(const Cursor&) = delete;
@@ -108,6 +115,8 @@ class Cursor {
   // The next unread frame, or nullptr when there is none. Stays valid, at its place, until acknowledged. Without a Fork
   // everything is live.
   const Frame* Next(From from);
+  // The same frame without reading it.
+  const Frame* Peek(From from) const;
   void Acknowledge(uint64_t sequence);
 
   bool has_backlog() const { return backlog_next_ < backlog_end_; }
@@ -117,21 +126,26 @@ class Cursor {
   void WhenReadable(base::Loop::Task readable) { readable_ = std::move(readable); }
 
   const Totals& totals() const { return totals_; }
+  Unread unread(From from) const { return from == From::kBacklog ? backlog_unread_ : live_unread_; }
+  // When the next unread frame was appended.
+  std::optional<base::Time> oldest_unread(From from) const;
   // When the oldest unacknowledged frame was appended.
   std::optional<base::Time> oldest_held() const;
 
  private:
   friend class Log;
   Cursor(Log& log, otlp::Signal signal);
-  void Appended(const Batch& batch);
+  void Appended(const Batch& batch, size_t cost_bytes);
 
   Log& log_;
-  otlp::Signal signal_;
-  uint64_t acknowledged_below_;          // everything before this is acknowledged
-  std::deque<bool> acknowledged_;        // from acknowledged_below_ on, acknowledged out of order
+  Log::Queue& queue_;
+  uint64_t acknowledged_below_;    // everything before this is acknowledged
+  std::deque<bool> acknowledged_;  // from acknowledged_below_ on, acknowledged out of order
   uint64_t backlog_next_ = 0;
   uint64_t backlog_end_ = 0;
   uint64_t live_next_;
+  Unread backlog_unread_;
+  Unread live_unread_;
   Totals totals_;
   base::Loop::Task readable_;
   bool notice_queued_ = false;

@@ -14,15 +14,15 @@ namespace tributary::pipeline {
 // Why an attempt did not deliver: the closed set of `reason` labels at /metrics.
 enum class Reason : uint8_t {
   kNone,
-  kConnect,        // no connection, or it broke before an answer came
-  kTimeout,        // no answer in time
-  kThrottled,      // the peer asked for patience
-  kUnavailable,    // the peer failed in a way that may pass
-  kTooLarge,       // the peer does not take requests of this size
-  kRefused,        // the peer will never take it: malformed, unauthorised, unimplemented, ...
-  kPeerRejected,   // partial success: the peer took the request and rejected these items
-  kNotMatched,     // the destination's condition does not select it
-  kStorage,        // a local file or store failed
+  kConnect,       // no connection, or it broke before an answer came
+  kTimeout,       // no answer in time
+  kThrottled,     // the peer asked for patience
+  kUnavailable,   // the peer failed in a way that may pass
+  kTooLarge,      // the peer does not take requests of this size
+  kRefused,       // the peer will never take it: malformed, unauthorised, unimplemented, ...
+  kPeerRejected,  // partial success: the peer took the request and rejected these items
+  kNotMatched,    // the destination's condition does not select it
+  kStorage,       // a local file or store failed
 };
 std::string_view Name(Reason reason);
 
