@@ -17,6 +17,7 @@ enum class WireType : uint8_t { kVarint = 0, kFixed64 = 1, kLength = 2, kStartGr
 
 // Lengths at or above this are refused, as libprotobuf does (its INT_MAX less its read-ahead).
 inline constexpr uint64_t kLengthEnd = 0x7fffffff - 16;
+inline constexpr size_t kVarintBytesMax = 10;
 
 constexpr uint8_t TagByte(uint32_t field, WireType type) {
   return static_cast<uint8_t>(field << 3 | static_cast<uint8_t>(type));
@@ -37,7 +38,7 @@ inline uint8_t* WriteVarint(uint8_t* out, uint64_t value) {
 }
 
 inline void AppendVarint(base::Bytes& out, uint64_t value) {
-  uint8_t encoded[10];
+  uint8_t encoded[kVarintBytesMax];
   out.Append({encoded, static_cast<size_t>(WriteVarint(encoded, value) - encoded)});
 }
 inline void AppendTag(base::Bytes& out, uint32_t field, WireType type) {
@@ -94,6 +95,10 @@ class FieldReader {
   bool failed() const { return failed_; }
 
  private:
+  template <typename Number>
+  const uint8_t* ReadFixed(const uint8_t* p, uint64_t& value) const;
+  bool Fail();
+
   const uint8_t* p_;
   const uint8_t* end_;
   bool failed_ = false;
