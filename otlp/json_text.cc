@@ -39,7 +39,7 @@ template <typename Integer>
 bool ParseInteger(std::string_view text, Integer& value) {
   if (!IsJsonNumber(text)) return false;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size()) return true;
+  if (end == text.data() + text.size()) return error == std::errc();
   // 1e3 and 5.0 are integers too.
   using Limits = std::numeric_limits<Integer>;
   double number;
