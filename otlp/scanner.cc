@@ -199,10 +199,10 @@ Scanner::Position Scanner::PackedVarint(Position p, Position end) {
   return p;
 }
 
-// `p` is behind the length's first byte, which `length` holds. Five bytes at most, as libprotobuf reads lengths.
+// `p` is behind the length's first byte, which `length` holds. At most kLengthBytesMax, as libprotobuf.
 Scanner::Position Scanner::LongLength(Position p, Position end, size_t& length) {
   uint64_t value;
-  p = ReadVarint(p - 1, p + 4, value);
+  p = ReadVarint(p - 1, p - 1 + kLengthBytesMax, value);
   if (p == nullptr || value >= kLengthEnd || static_cast<ptrdiff_t>(value) > end - p) return Refuse(Kind::kBadLength);
   length = value;
   return p;
@@ -214,11 +214,11 @@ Scanner::Position Scanner::LongVarint(Position p) {
   return p != nullptr ? p : Refuse(Kind::kBadVarint);
 }
 
-// `p` is behind the tag's first byte, which `tag` holds. Five bytes at most, and bits above 32 are ignored, as
-// libprotobuf reads tags. A tag without an end becomes 0, which no message accepts.
+// `p` is behind the tag's first byte, which `tag` holds. At most kLengthBytesMax and without the bits above
+// 32, as libprotobuf. A tag that does not end becomes 0, which no message accepts.
 Scanner::Position Scanner::LongTag(Position p, uint32_t& tag) {
   uint64_t value;
-  const Position behind = ReadVarint(p - 1, p + 4, value);
+  const Position behind = ReadVarint(p - 1, p - 1 + kLengthBytesMax, value);
   tag = behind != nullptr ? static_cast<uint32_t>(value) : 0;
   return behind != nullptr ? behind : p;
 }

@@ -27,7 +27,7 @@ class ResourceEdit {
   void SetBool(std::string_view key, bool value, Conflict conflict);
   void SetDouble(std::string_view key, double value, Conflict conflict);
   bool empty() const { return attributes_.empty(); }
-  // What it adds to a Resource at most, bytes.
+  // What it adds to a request per resource container at most, bytes.
   size_t encoded_bytes() const;
 
   struct Attribute {
@@ -36,6 +36,8 @@ class ResourceEdit {
     Conflict conflict;
   };
   const std::vector<Attribute>& attributes() const { return attributes_; }
+  // Whether an attribute of this key is to be removed in favour of one of these.
+  bool Replaces(std::string_view key) const;
 
  private:
   void Set(std::string_view key, base::Bytes value, Conflict conflict);
@@ -43,11 +45,12 @@ class ResourceEdit {
 };
 
 // Appends the edited request to `out`. Both `request` and `edit` must outlive `out`. A ResourceSpans (Metrics, Logs)
-// without a Resource gets one. Works for all three signals alike: their top two levels have the same shape.
+// without a Resource gets one; several Resources in one, which protobuf would merge, are merged. Works for all three
+// signals alike: their top two levels have the same shape.
 void SpliceResource(base::ByteView request, const ResourceEdit& edit, base::Slices& out);
 
-// Value of a string attribute of the first Resource in `resource_container` (one ResourceSpans, ResourceMetrics or
-// ResourceLogs message), or nullopt.
+// Value of the first resource attribute with this key, if it is a string, in `resource_container` (the body of one
+// ResourceSpans, ResourceMetrics or ResourceLogs), or nullopt.
 std::optional<std::string_view> ResourceStringAttribute(base::ByteView resource_container, std::string_view key);
 
 }  // namespace tributary::otlp

@@ -18,6 +18,7 @@ enum class WireType : uint8_t { kVarint = 0, kFixed64 = 1, kLength = 2, kStartGr
 // Lengths at or above this are refused, as libprotobuf does (its INT_MAX less its read-ahead).
 inline constexpr uint64_t kLengthEnd = 0x7fffffff - 16;
 inline constexpr size_t kVarintBytesMax = 10;
+inline constexpr size_t kLengthBytesMax = 5;  // of a length, and of a tag
 
 constexpr uint8_t TagByte(uint32_t field, WireType type) {
   return static_cast<uint8_t>(field << 3 | static_cast<uint8_t>(type));
