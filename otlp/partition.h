@@ -1,5 +1,6 @@
 // Cutting one OTLP request into several that are each complete: every part repeats the Resource and scope (and schema
-// URLs, and unknown fields) of the items that it holds, and items keep their order and their exact bytes.
+// URLs, and unknown fields) of the items that it holds, and items keep their order and their exact bytes. What holds no
+// item is left out of Split and PartitionByTrace.
 // Input must have passed Scan. Any thread.
 #pragma once
 
