@@ -61,7 +61,10 @@ TEST(RpcStatus, JsonMeansTheSameAsProtobuf) {
       {.code = GrpcCode::kOk},
       {.code = GrpcCode::kUnavailable, .message = "full", .retry_delay = 12'345'678us},
       {.code = GrpcCode::kInvalidArgument, .message = "a \"quoted\"\n\\ \x01 name", .bad_request_field = "x"},
-      {.code = GrpcCode::kUnavailable, .message = "both", .retry_delay = 2s, .bad_request_field = "resourceSpans[0]"}};
+      {.code = GrpcCode::kUnavailable,
+       .message = "both",
+       .retry_delay = 2001ms,
+       .bad_request_field = "resourceSpans[0]"}};
   // Both detail types must be linked in for the JSON parser to know them.
   google::rpc::RetryInfo::descriptor();
   for (const GrpcStatus& status : statuses) {
