@@ -21,7 +21,6 @@ using otlp::AppendVarint;
 using otlp::Signal;
 using otlp::WireType;
 
-constexpr uint64_t kStartUnixNs = 1'700'000'000'000'000'000;
 constexpr uint32_t kPointsPerMetric = 10;
 
 void AppendVarintField(Bytes& out, uint32_t field, uint64_t value) {
@@ -77,7 +76,8 @@ void AppendAttributes(Bytes& out, uint32_t field, uint32_t count) {
 
 class Sample {
  public:
-  Sample(uint64_t seed, uint32_t attributes) : random_(seed), attributes_(attributes) {}
+  Sample(uint64_t seed, uint32_t attributes, uint64_t start_unix_ns)
+      : random_(seed), attributes_(attributes), start_unix_ns_(start_unix_ns) {}
 
   // Each appends one scope's items, as fields of ScopeSpans, ScopeMetrics or ScopeLogs.
   void AppendSpans(Bytes& scope, uint32_t items);
@@ -98,6 +98,7 @@ class Sample {
 
   std::mt19937_64 random_;
   uint32_t attributes_;
+  uint64_t start_unix_ns_;
 };
 
 void Sample::AppendSpans(Bytes& scope, uint32_t items) {
@@ -108,8 +109,8 @@ void Sample::AppendSpans(Bytes& scope, uint32_t items) {
     AppendSpanId(span, 4);
     AppendLengthDelimited(span, 5, "GET /api/v1/orders/{id}");
     AppendVarintField(span, 6, 2);
-    AppendFixed64(span, 7, kStartUnixNs + i);
-    AppendFixed64(span, 8, kStartUnixNs + i + 1 + random_() % 10'000'000);
+    AppendFixed64(span, 7, start_unix_ns_ + i);
+    AppendFixed64(span, 8, start_unix_ns_ + i + 1 + random_() % 10'000'000);
     AppendAttributes(span, 9, attributes_);
     AppendVarintField(status, 3, 1);
     AppendLengthDelimited(span, 15, status);
@@ -120,7 +121,7 @@ void Sample::AppendSpans(Bytes& scope, uint32_t items) {
 void Sample::AppendLogs(Bytes& scope, uint32_t items) {
   for (uint32_t i = 0; i < items; ++i) {
     Bytes record, body;
-    AppendFixed64(record, 1, kStartUnixNs + i);
+    AppendFixed64(record, 1, start_unix_ns_ + i);
     AppendVarintField(record, 2, 9);
     AppendLengthDelimited(record, 3, "INFO");
     AppendLengthDelimited(body, 1, "order 12345 accepted: 3 items, express delivery, payment authorised");
@@ -128,15 +129,15 @@ void Sample::AppendLogs(Bytes& scope, uint32_t items) {
     AppendAttributes(record, 6, attributes_);
     AppendTraceId(record, 9);
     AppendSpanId(record, 10);
-    AppendFixed64(record, 11, kStartUnixNs + i + 1000);
+    AppendFixed64(record, 11, start_unix_ns_ + i + 1000);
     AppendLengthDelimited(scope, 2, record);
   }
 }
 
 void Sample::AppendNumberPoint(Bytes& data, uint32_t i) {
   Bytes point;
-  AppendFixed64(point, 2, kStartUnixNs);
-  AppendFixed64(point, 3, kStartUnixNs + i);
+  AppendFixed64(point, 2, start_unix_ns_);
+  AppendFixed64(point, 3, start_unix_ns_ + i);
   AppendDouble(point, 4, static_cast<double>(random_() % 1'000'000) / 7);
   AppendAttributes(point, 7, attributes_);
   AppendLengthDelimited(data, 1, point);
@@ -148,8 +149,8 @@ void Sample::AppendHistogramPoint(Bytes& data, uint32_t i) {
   uint64_t count = 0;
   for (uint64_t& bucket : counts) count += bucket = random_() % 100;
   Bytes point;
-  AppendFixed64(point, 2, kStartUnixNs);
-  AppendFixed64(point, 3, kStartUnixNs + i);
+  AppendFixed64(point, 2, start_unix_ns_);
+  AppendFixed64(point, 3, start_unix_ns_ + i);
   AppendFixed64(point, 4, count);
   AppendDouble(point, 5, static_cast<double>(count) / 10);
   AppendLengthDelimited(point, 6, {reinterpret_cast<const uint8_t*>(counts), sizeof counts});
@@ -176,7 +177,7 @@ void Sample::AppendMetrics(Bytes& scope, uint32_t items) {
 
 }  // namespace
 
-Bytes SampleRequest(Signal signal, uint32_t items, uint64_t seed, uint32_t attributes) {
+Bytes SampleRequest(Signal signal, uint32_t items, uint64_t seed, uint32_t attributes, uint64_t start_unix_ns) {
   Bytes resource, scope, scope_items, resource_items, request;
   AppendString(resource, 1, "service.name", "checkout-svc");
   AppendString(resource, 1, "service.version", "1.4.2");
@@ -185,7 +186,7 @@ Bytes SampleRequest(Signal signal, uint32_t items, uint64_t seed, uint32_t attri
   AppendLengthDelimited(scope, 2, "1.0.0");
   AppendLengthDelimited(scope_items, 1, scope);
 
-  Sample sample(seed, attributes);
+  Sample sample(seed, attributes, start_unix_ns);
   switch (signal) {
     case Signal::kTraces:
       sample.AppendSpans(scope_items, items);

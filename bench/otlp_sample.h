@@ -11,6 +11,8 @@
 namespace tributary::bench {
 
 // Spans each have a trace id of their own. Data points come ten to a metric; sums, gauges and histograms take turns.
-base::Bytes SampleRequest(otlp::Signal signal, uint32_t items, uint64_t seed, uint32_t attributes = 5);
+// All times lie at and shortly after `start_unix_ns`.
+base::Bytes SampleRequest(otlp::Signal signal, uint32_t items, uint64_t seed, uint32_t attributes = 5,
+                          uint64_t start_unix_ns = 1'700'000'000'000'000'000);
 
 }  // namespace tributary::bench

@@ -1,0 +1,198 @@
+// tributary-load: sends OTLP at a given rate and tells how long the answers took.
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+
+#include "base/fd.h"
+#include "base/loop.h"
+#include "bench/load_run.h"
+
+namespace tributary::bench {
+namespace {
+
+constexpr const char* kAbout =
+    "Sends OTLP requests to ENDPOINT on an open schedule and measures the answers.\n\n"
+    "The schedule does not wait for the server: a request that the limit of requests in flight holds back is late, and "
+    "its\n"
+    "latency counts from when it should have left. Every item carries the run's id and its own number, in its trace "
+    "and span\n"
+    "ids (spans, log records) or its times (data points), from which tributary-sink tells what arrived, what arrived "
+    "twice\n"
+    "and what is missing. Without --retry a refused request is counted and given up.\n\n"
+    "  tributary-load --rate 100000 --items-per-request 512        100,000 spans/s for 10 s to localhost:4317\n"
+    "  tributary-load --rate 0 --connections 2 --in-flight 16      as fast as the server answers\n"
+    "  tributary-load --signal logs --protocol http --endpoint localhost:4318\n"
+    "  tributary-load --rate 20000 --duration 60 --retry           nothing may be lost: wait and send again when "
+    "refused\n";
+
+double CpuSeconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+double CpuSeconds() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return CpuSeconds(usage.ru_utime) + CpuSeconds(usage.ru_stime);
+}
+
+uint64_t Sum(const std::map<std::string, uint64_t>& counts) {
+  uint64_t sum = 0;
+  for (const auto& [name, count] : counts) sum += count;
+  return sum;
+}
+
+std::string Json(const std::map<std::string, uint64_t>& counts) {
+  std::string json = "{";
+  for (const auto& [name, count] : counts) {
+    json += fmt::format("{}\"{}\":{}", json.size() > 1 ? "," : "", name, count);
+  }
+  return json + "}";
+}
+
+std::string Json(const LoadRun& run, const LoadOptions& options) {
+  const LoadRun::Totals& totals = run.totals();
+  const LatencyHistogram& latency = run.latency();
+  const auto items = static_cast<double>(totals.items);
+  return fmt::format(
+      R"({{"tool":"tributary-load","run":"{}","signal":"{}","protocol":"{}","seconds":{:.3f},)"
+      R"("items_per_request":{},"request_bytes":{},"items_sent":{},"items_ok":{},"items_rejected":{},)"
+      R"("items_held_back":{},"requests_ok":{},"refused":{},"lost":{},"resends":{},"connects":{},"items_per_s":{:.1f},)"
+      R"("latency_us":{{"mean":{:.1f},"p50":{:.1f},"p90":{:.1f},"p99":{:.1f},"p99.9":{:.1f},"max":{:.1f}}},)"
+      R"("cpu_us_per_item":{:.4f}}})",
+      run.id(), otlp::Name(options.signal), options.protocol == LoadOptions::Protocol::kGrpc ? "grpc" : "http",
+      run.seconds(), options.items_per_request, run.request_bytes(), run.items_sent(), totals.items,
+      totals.rejected_items, run.items_held_back(), totals.requests, Json(totals.refused), Json(totals.lost),
+      totals.resends, run.connects(), items / run.seconds(), latency.mean_us(), latency.quantile_us(0.5),
+      latency.quantile_us(0.9), latency.quantile_us(0.99), latency.quantile_us(0.999), latency.max_us(),
+      CpuSeconds() * 1e6 / std::max(items, 1.0));
+}
+
+void PrintForPeople(const LoadRun& run, const LoadOptions& options) {
+  const LoadRun::Totals& totals = run.totals();
+  const LatencyHistogram& latency = run.latency();
+  fmt::print("{} {} answered OK in {:.1f} s: {:.0f}/s, {} of {} sent\n", totals.items, otlp::ItemName(options.signal),
+             run.seconds(), static_cast<double>(totals.items) / run.seconds(), totals.items, run.items_sent());
+  if (totals.rejected_items != 0) fmt::print("{} rejected in partial successes\n", totals.rejected_items);
+  if (run.items_held_back() != 0)
+    fmt::print("{} never left: the server is behind the schedule\n", run.items_held_back());
+  for (const auto& [code, count] : totals.refused) fmt::print("{} requests refused: {}\n", count, code);
+  for (const auto& [cause, count] : totals.lost) fmt::print("{} requests lost: {}\n", count, cause);
+  if (totals.resends != 0) fmt::print("{} requests sent again\n", totals.resends);
+  fmt::print(
+      "latency from the intended send time: p50 {:.0f} us, p90 {:.0f} us, p99 {:.0f} us, p99.9 {:.0f} us, max {:.0f} "
+      "us\n",
+      latency.quantile_us(0.5), latency.quantile_us(0.9), latency.quantile_us(0.99), latency.quantile_us(0.999),
+      latency.max_us());
+}
+
+// A line each second: what was answered since the last.
+class Progress {
+ public:
+  Progress(base::Loop& loop, const LoadRun& run) : loop_(loop), run_(run) { Schedule(); }
+
+ private:
+  void Schedule() {
+    timer_ = loop_.RunAfter(std::chrono::seconds(1), [this] {
+      const LoadRun::Totals& totals = run_.totals();
+      fmt::print(stderr, "{:4.0f} s: {}/s ok, {} refused, {} lost, p99 so far {:.0f} us\n", run_.seconds(),
+                 totals.items - last_items_, Sum(totals.refused), Sum(totals.lost), run_.latency().quantile_us(0.99));
+      last_items_ = totals.items;
+      Schedule();
+    });
+  }
+
+  base::Loop& loop_;
+  const LoadRun& run_;
+  base::Loop::Timer timer_;
+  uint64_t last_items_ = 0;
+};
+
+int Main(int argc, char** argv) {
+  LoadOptions options;
+  std::string endpoint_text;
+  bool json = false;
+  CLI::App app(kAbout, "tributary-load");
+  using Protocol = LoadOptions::Protocol;
+  const std::map<std::string, Protocol> protocols{{"grpc", Protocol::kGrpc}, {"http", Protocol::kHttp}};
+  std::map<std::string, otlp::Signal> signals;
+  for (const otlp::Signal signal : otlp::kSignals) signals.emplace(otlp::Name(signal), signal);
+
+  app.add_option("--endpoint", endpoint_text, "host:port (localhost:4317, or :4318 for http)");
+  app.add_option("--protocol", options.protocol, "grpc, or http: OTLP/HTTP with protobuf")
+      ->transform(CLI::CheckedTransformer(protocols).description("grpc|http"))
+      ->default_str("grpc");
+  app.add_option("--signal", options.signal, "What to send")
+      ->transform(CLI::CheckedTransformer(signals).description("traces|metrics|logs"))
+      ->default_str("traces");
+  app.add_option("--rate", options.rate, "Items (spans, data points, log records) per second; 0: as fast as possible")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--items-per-request", options.items_per_request, "Items in each request")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  app.add_option("--attributes", options.attributes, "Attributes of each item; a span with five is about 280 bytes")
+      ->check(CLI::Range(0, 128))
+      ->capture_default_str();
+  app.add_option("--connections", options.connections, "Connections, used in turn")
+      ->check(CLI::Range(1, 20'000))
+      ->capture_default_str();
+  auto* in_flight =
+      app.add_option("--in-flight", options.in_flight, "Unanswered requests per connection (http: always 1)")
+          ->check(CLI::Range(1, 10'000))
+          ->capture_default_str();
+  app.add_option("--duration", options.duration_s, "Seconds to send for; 0: until --requests or Ctrl-C")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--requests", options.requests, "Requests to send; 0: no limit")->capture_default_str();
+  app.add_flag(
+      "--retry", options.retry,
+      "Send what is refused (as OTLP says which may be) or lost again, after the delay the server names or 100 ms,\n"
+      "until it is answered OK, also after the end of the schedule");
+  app.add_option("--timeout", options.timeout_s, "Seconds to wait for an answer")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_flag("--json", json, "Print the result as one line of JSON");
+  CLI11_PARSE(app, argc, argv);
+
+  if (options.protocol == Protocol::kHttp) {
+    if (*in_flight && options.in_flight != 1)
+      return app.exit(CLI::ValidationError("--in-flight", "HTTP/1.1 takes one at a time"));
+    options.in_flight = 1;
+  }
+  if (endpoint_text.empty()) endpoint_text = options.protocol == Protocol::kGrpc ? "localhost:4317" : "localhost:4318";
+  const base::Result<Endpoint> endpoint = ResolveEndpoint(endpoint_text);
+  if (!endpoint) {
+    fmt::print(stderr, "tributary-load: {}\n", endpoint.error().message);
+    return 1;
+  }
+
+  sigset_t interrupts;
+  sigemptyset(&interrupts);
+  sigaddset(&interrupts, SIGINT);
+  sigaddset(&interrupts, SIGTERM);
+  sigprocmask(SIG_BLOCK, &interrupts, nullptr);
+  const base::Fd signal_fd(signalfd(-1, &interrupts, SFD_NONBLOCK | SFD_CLOEXEC));
+
+  base::Loop loop;
+  LoadRun run(loop, options, *endpoint);
+  const Progress progress(loop, run);
+  const auto interrupted = loop.WatchFd(signal_fd.get(), EPOLLIN, [&](uint32_t) { run.Interrupt(); });
+  run.Start([&] { loop.Stop(); });
+  loop.Run();
+
+  if (json) {
+    fmt::print("{}\n", Json(run, options));
+  } else {
+    PrintForPeople(run, options);
+  }
+  // Success is that all that was sent is known to have been taken.
+  return run.totals().items == run.items_sent() && run.items_sent() != 0 ? 0 : 2;
+}
+
+}  // namespace
+}  // namespace tributary::bench
+
+int main(int argc, char** argv) { return tributary::bench::Main(argc, argv); }
