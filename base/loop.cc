@@ -32,14 +32,14 @@ void Loop::Watch::Want(uint32_t events) {
 void Loop::Watch::Reset() {
   if (!active()) return;
   Loop* loop = std::exchange(loop_, nullptr);
-  // The descriptor may have been closed already, which removed it from the epoll set.
-  epoll_ctl(loop->epoll_.get(), EPOLL_CTL_DEL, entry_->fd, nullptr);
+  CHECK(epoll_ctl(loop->epoll_.get(), EPOLL_CTL_DEL, entry_->fd, nullptr) == 0);
   entry_->removed = true;
   loop->retired_.emplace_back(std::exchange(entry_, nullptr));
 }
 
 void Loop::Timer::Cancel() {
-  if (Loop* loop = std::exchange(loop_, nullptr)) loop->timers_.erase(id_);
+  // Extracted first and destroyed after: what the task owns may cancel timers too.
+  if (Loop* loop = std::exchange(loop_, nullptr)) const auto cancelled = loop->timers_.extract(id_);
 }
 
 Loop::Loop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), now_(Clock::now()) {
@@ -50,7 +50,20 @@ Loop::Loop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_NONBLO
   });
 }
 
-Loop::~Loop() { wake_watch_.Reset(); }
+Loop::~Loop() {
+  wake_watch_.Reset();
+  // What tasks and callbacks own may hold watches and timers of this loop, so it goes while the loop is whole.
+  {
+    const auto posted = std::move(posted_);
+  }
+  {
+    const auto end_of_turn = std::move(end_of_turn_);
+  }
+  {
+    const auto timers = std::move(timers_);
+  }
+  FreeRetired();
+}
 
 Loop::Watch Loop::WatchFd(int fd, uint32_t events, Ready ready) {
   auto entry = std::make_unique<WatchEntry>(fd, events, std::move(ready));
@@ -108,7 +121,12 @@ void Loop::RunOnce(Nanos wait_max) {
   RunDueTimers();
   RunPosted();
   RunEndOfTurn();
-  retired_.clear();
+  FreeRetired();
+}
+
+// What a callback owns goes with it, and that may hold other watches, which then retire too.
+void Loop::FreeRetired() {
+  while (!retired_.empty()) const auto freed = std::exchange(retired_, {});
 }
 
 void Loop::ForgetCancelledTimers() {
@@ -116,11 +134,16 @@ void Loop::ForgetCancelledTimers() {
   std::make_heap(due_.begin(), due_.end(), std::greater<>());
 }
 
+// Those that were due when the turn began: a timer set by one of them for this very moment runs in the next turn, so
+// that one which always sets itself again cannot keep the sockets waiting.
 void Loop::RunDueTimers() {
+  std::vector<uint64_t> ids;
   while (!due_.empty() && due_.front().when <= now_) {
-    const uint64_t id = due_.front().id;
+    ids.push_back(due_.front().id);
     std::pop_heap(due_.begin(), due_.end(), std::greater<>());
     due_.pop_back();
+  }
+  for (const uint64_t id : ids) {
     if (auto live = timers_.extract(id)) live.mapped()();
   }
 }

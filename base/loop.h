@@ -5,7 +5,8 @@
 // gathered in the turn become one write per connection.
 //
 // Everything here is called on the loop's thread, except Post() and Stop(). Callbacks may add and remove anything,
-// themselves included; a callback is never called after its watch or timer was removed. Level-triggered.
+// themselves included; a callback is never called after its watch or timer was removed. Level-triggered. The Loop
+// outlives every Watch and Timer, save those that its own tasks and callbacks hold.
 #pragma once
 
 #include <sys/epoll.h>
@@ -30,7 +31,8 @@ class Loop {
   using Task = std::move_only_function<void()>;
   using Ready = std::move_only_function<void(uint32_t events)>;  // EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR
 
-  // A descriptor being watched. Destroying it stops the watch; the descriptor itself stays its owner's.
+  // A descriptor being watched. Destroying it stops the watch; the descriptor itself stays its owner's, who closes it
+  // only after that. EPOLLHUP and EPOLLERR are told whatever is wanted.
   class Watch {
    public:
     Watch() = default;
@@ -103,6 +105,7 @@ class Loop {
     bool operator>(const Due& other) const { return when > other.when || (when == other.when && id > other.id); }
   };
 
+  void FreeRetired();
   void ForgetCancelledTimers();
   void RunDueTimers();
   void RunPosted();

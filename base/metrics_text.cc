@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <iterator>
 
 namespace tributary::base {
@@ -19,6 +20,14 @@ void AppendEscaped(std::string& out, std::string_view text, bool quotes_too) {
     } else {
       out += c;
     }
+  }
+}
+
+void AppendValue(std::string& out, double value) {
+  if (std::isfinite(value)) {
+    fmt::format_to(std::back_inserter(out), "{}", value);
+  } else {
+    out += std::isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf";
   }
 }
 
@@ -48,7 +57,9 @@ void MetricsText::Sample(std::string_view type, std::string_view name, std::stri
     separator = ',';
   }
   if (separator == ',') samples += '}';
-  fmt::format_to(std::back_inserter(samples), " {}\n", value);
+  samples += ' ';
+  AppendValue(samples, value);
+  samples += '\n';
 }
 
 std::string MetricsText::Render() const {
