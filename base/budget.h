@@ -50,6 +50,12 @@ class Reservation {
     bytes_ = bytes;
     return true;
   }
+  // Gives back what is held above `bytes`.
+  void ShrinkTo(size_t bytes) {
+    if (bytes >= bytes_) return;
+    budget_->bytes_ -= bytes_ - bytes;
+    bytes_ = bytes;
+  }
   void Release() {
     budget_->bytes_ -= bytes_;
     bytes_ = 0;

@@ -1,4 +1,4 @@
-// HTTP as this project's servers see it: a request whose body is complete, a response, and the service between them.
+// HTTP as this project's servers see it: a request, a response, and the service between them.
 // Which HTTP version carried it, and whether it is gRPC, is the connection's business (http2_connection,
 // http1_connection).
 #pragma once
@@ -23,16 +23,10 @@ struct HttpHead {
   std::string path_untrusted;   // without the query
   std::string query_untrusted;  // after '?', still encoded
   std::string content_type_untrusted;
-  std::string content_encoding_untrusted;  // content-encoding, or grpc-encoding when is_grpc
-  std::string accept_encoding_untrusted;
+  std::string content_encoding_untrusted;   // how the body is compressed, empty when it is not: content-encoding, or
+                                            // grpc-encoding when is_grpc and the message says it is compressed
   std::optional<base::Nanos> grpc_timeout;  // parsed; nullopt when absent
   bool is_grpc = false;                     // content-type is application/grpc or begins with application/grpc+ or ;
-};
-
-struct HttpRequest {
-  HttpHead head;
-  base::Bytes body;              // gRPC: the one message, without its five-byte prefix
-  bool body_compressed = false;  // gRPC: the prefix's compressed flag; HTTP: a content-encoding other than identity
 };
 
 struct HttpResponse {
@@ -54,13 +48,15 @@ class HttpService {
   };
 
   virtual ~HttpService() = default;
-  // The head is there and nothing of the body was kept. `body_bytes` when the peer declared it (content-length, or the
-  // gRPC prefix once it came: then this is called a second time).
+  // The head is there and nothing of the body was kept. `body_bytes` when the peer declared it: content-length, or the
+  // gRPC prefix, for which this is called a second time once it came.
   virtual Admission Admit(const HttpHead& head, std::optional<size_t> body_bytes) = 0;
-  // The answer to a request whose body passed `body_bytes_max`, did not come in time, or found no memory.
+  // The answer to a request whose body passed `body_bytes_max`, did not come in time (or was not answered in time),
+  // found no memory, or broke the rules of chunks or of gRPC messages.
   enum class BodyFault : uint8_t { kTooLarge, kTimeout, kNoMemory, kMalformed };
   virtual HttpResponse OnBodyFault(const HttpHead& head, BodyFault fault) = 0;
-  virtual void OnRequest(HttpRequest request, Reply reply) = 0;
+  // `head` lives as long as the call. The body of a gRPC request is its one message, without the five-byte prefix.
+  virtual void OnRequest(const HttpHead& head, base::Bytes body, Reply reply) = 0;
 };
 
 }  // namespace tributary::pipeline
