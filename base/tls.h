@@ -19,6 +19,8 @@ struct TlsFiles {
   // Servers: the authorities whose clients are let in; empty lets in anyone. Clients: the authorities a server's
   // certificate must come from; empty trusts those of the system.
   std::string ca_file;
+
+  bool operator==(const TlsFiles&) const = default;
 };
 
 class TlsContext {

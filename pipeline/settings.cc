@@ -1,10 +1,53 @@
 #include "pipeline/settings.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <string_view>
+
+#include "base/socket.h"
 
 namespace tributary::pipeline {
 
 using namespace std::chrono_literals;
+
+ListenSettings ReadListen(const base::YamlMap& root, ListenSettings defaults) {
+  const base::YamlMap listen = root.Map("listen");
+  ListenSettings settings;
+  const auto address = [&listen](std::string_view key, const std::string& fallback) {
+    std::string text = listen.String(key, fallback);
+    if (text.empty()) return text;
+    if (const auto parsed = base::Address::Parse(text); !parsed) listen.Fail(key, parsed.error().message);
+    return text;
+  };
+  settings.grpc = address("grpc", defaults.grpc);
+  settings.http = address("http", defaults.http);
+  settings.metrics = address("metrics", defaults.metrics);
+  settings.health = address("health", defaults.health);
+  const base::YamlMap tls = listen.Map("tls");
+  settings.tls.cert_file = tls.String("cert_file", "");
+  settings.tls.key_file = tls.String("key_file", "");
+  settings.tls.ca_file = tls.String("client_ca_file", "");
+  if (settings.tls.cert_file.empty() != settings.tls.key_file.empty()) {
+    listen.Fail("tls", "needs both cert_file and key_file");
+  }
+  return settings;
+}
+
+MemorySettings ReadMemory(const base::YamlMap& root) {
+  MemorySettings settings;
+  settings.bytes_max = root.Map("memory").Size("limit", 16 << 20, uint64_t{1} << 40, settings.bytes_max);
+  return settings;
+}
+
+std::string ReadLogLevel(const base::YamlMap& root) {
+  const std::string level = root.String("log_level", "info");
+  constexpr std::string_view kLevels[] = {"trace", "debug", "info", "warn", "error", "off"};
+  if (std::ranges::find(kLevels, level) == std::end(kLevels)) {
+    root.Fail("log_level", "must be trace, debug, info, warn, error or off");
+  }
+  return level;
+}
 
 Delivery::Options ReadDeliveryOptions(const base::YamlMap& destination) {
   Delivery::Options options;

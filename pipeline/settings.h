@@ -2,10 +2,41 @@
 // defaults wherever they occur. Faults are noted in the document (base/yaml.h). Start-up and reload only.
 #pragma once
 
+#include <string>
+
+#include "base/tls.h"
 #include "base/yaml.h"
 #include "pipeline/delivery.h"
 
 namespace tributary::pipeline {
+
+// Where a process listens: addresses as base::Address reads them; an empty one is not listened on.
+//   listen: {grpc: 127.0.0.1:4317, http: 127.0.0.1:4318, metrics: :8888, health: :13133,
+//            tls: {cert_file: ..., key_file: ..., client_ca_file: ...}}
+// TLS is for the OTLP ports.
+struct ListenSettings {
+  std::string grpc;
+  std::string http;
+  std::string metrics = ":8888";
+  std::string health = ":13133";
+  base::TlsFiles tls;  // empty cert_file: plain
+
+  bool operator==(const ListenSettings&) const = default;
+};
+ListenSettings ReadListen(const base::YamlMap& root, ListenSettings defaults);
+
+// How much memory a process may hold telemetry in, and how that is shared out: most of it to the Log, the rest to
+// requests being received.
+//   memory: {limit: 256MiB}
+struct MemorySettings {
+  size_t bytes_max = 256 << 20;
+  size_t log_bytes_max() const { return bytes_max / 4 * 3; }
+  size_t receive_bytes_max() const { return bytes_max - log_bytes_max(); }
+};
+MemorySettings ReadMemory(const base::YamlMap& root);
+
+// log_level: trace, debug, info, warn, error or off. The program's own log goes to stderr.
+std::string ReadLogLevel(const base::YamlMap& root);
 
 // Keys of a destination:
 //   batch: {items: 8192, bytes: 4MiB, flush: 200ms}
