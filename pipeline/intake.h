@@ -33,6 +33,11 @@ class Intake {
   // Asked when a request's size is known and before its body is kept: how long the sender should wait instead, or
   // nothing when it would be taken now.
   std::optional<base::Nanos> Pressure(size_t bytes) const;
+  // What a sender is told to wait when `bytes` are refused for lack of room: at least until they fit, as fast as the
+  // Log has been draining lately.
+  base::Nanos RetryAfter(size_t bytes) const;
+  // What the Log would still take.
+  size_t room_bytes() const { return log_.bytes_max() > log_.bytes() ? log_.bytes_max() - log_.bytes() : 0; }
 
   // Scans `request` and appends it. `answer` is called once, on the loop's thread, in this call or later. An empty
   // request is taken and goes nowhere.
@@ -51,7 +56,6 @@ class Intake {
     uint64_t bytes = 0;
   };
 
-  base::Nanos RetryAfter(size_t bytes) const;
   void Count(otlp::Signal signal, uint64_t items, size_t bytes);
 
   Log& log_;
