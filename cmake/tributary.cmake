@@ -25,8 +25,6 @@ add_library(tributary_flags INTERFACE)
 target_include_directories(tributary_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(tributary_flags INTERFACE
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
-  # g++ 14 sees overflows in inlined appends that are not there; asan looks for real ones.
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>
   $<$<CONFIG:Debug>:-Og> -fno-omit-frame-pointer)
 if(TRIBUTARY_SANITIZE)
   target_compile_options(tributary_flags INTERFACE -fsanitize=${TRIBUTARY_SANITIZE} -fno-sanitize-recover=all)

@@ -39,8 +39,9 @@ inline uint8_t* WriteVarint(uint8_t* out, uint64_t value) {
 }
 
 inline void AppendVarint(base::Bytes& out, uint64_t value) {
-  uint8_t encoded[kVarintBytesMax];
-  out.Append({encoded, static_cast<size_t>(WriteVarint(encoded, value) - encoded)});
+  const size_t size = out.size();
+  out.ResizeUninitialized(size + VarintSize(value));
+  WriteVarint(out.data() + size, value);
 }
 inline void AppendTag(base::Bytes& out, uint32_t field, WireType type) {
   AppendVarint(out, uint64_t{field} << 3 | static_cast<uint8_t>(type));
