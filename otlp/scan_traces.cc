@@ -87,7 +87,7 @@ struct Span {
   static constexpr MessageType kType{"Span", 3, Fields({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})};
   SpanRef ref;
   uint64_t kind = 0;
-  Status status;
+  uint64_t status_code = 0;
 
   const uint8_t* Field(Scanner& scanner, const uint8_t* p, const uint8_t* end, uint32_t tag) {
     switch (tag) {
@@ -120,12 +120,19 @@ struct Span {
       case VarintTag(14):
         return scanner.Varint(p);
       case LengthTag(15):
-        return scanner.Submessage(status, p, end);
+        return ScanStatus(scanner, p, end);
       case Fixed32Tag(16):
         return scanner.Fixed32(p);
       default:
         return scanner.Other(p, end, tag, kType);
     }
+  }
+  // Several merge. The code is kept in a local, or the whole SpanRef would have to be in memory for it.
+  const uint8_t* ScanStatus(Scanner& scanner, const uint8_t* p, const uint8_t* end) {
+    Status status{status_code};
+    p = scanner.Submessage(status, p, end);
+    status_code = status.code;
+    return p;
   }
   void End(Scanner& scanner, base::ByteView body) {
     ++scanner.counts().items;
@@ -133,7 +140,7 @@ struct Span {
       ref.offset = scanner.OffsetOf(body.data());
       ref.length = static_cast<uint32_t>(body.size());
       ref.kind = EnumByte(kind);
-      ref.status_code = EnumByte(status.code);
+      ref.status_code = EnumByte(status_code);
       scanner.index().push_back(ref);
     }
   }

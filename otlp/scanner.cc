@@ -37,87 +37,40 @@ std::optional<ValueMessage> Opened(ValueMessage within, uint32_t tag) {
   return std::nullopt;
 }
 
-// Whether a varint that starts at `p` ends right before `end`.
-bool IsVarint(const uint8_t* p, const uint8_t* end) {
-  uint64_t value;
-  return ReadVarint(p, end, value) == end;
-}
-
-// Whether the `size` < 128 bytes are an AnyValue as encoders write it: one scalar field, lengths of one byte, strings
-// of ASCII. False says nothing: Scanner::ValueTree decides then.
-bool IsPlainValue(const uint8_t* p, size_t size) {
-  switch (p[0]) {
-    case LengthTag(1):
-      return p[1] + size_t{2} == size && IsAsciiPadded(p + 2, size - 2);
-    case VarintTag(2):
-    case VarintTag(3):
-      return size >= 2 && IsVarint(p + 1, p + size);
-    case Fixed64Tag(4):
-      return size == 9;
-    default:
-      return false;
-  }
-}
-
-// The same for a KeyValue: its key, then its value.
-bool IsPlainKeyValue(const uint8_t* p, size_t size) {
-  const size_t key_size = p[1];
-  if (p[0] != LengthTag(1) || key_size + 4 > size) return false;
-  const uint8_t* const value = p + 2 + key_size;
-  return value[0] == LengthTag(2) && value[1] + key_size + 4 == size && IsAsciiPadded(p + 2, key_size) &&
-         IsPlainValue(value + 2, value[1]);
-}
-
 }  // namespace
 
-Scanner::Position Scanner::Attribute(Position p, Position end, int depth) {
-  size_t length;
-  p = Length(p, end, length);
-  if (p == nullptr) [[unlikely]]
-    return nullptr;
-  if (length < 0x80 && IsPlainKeyValue(p, length)) [[likely]]
-    return p + length;
-  return ValueTree(ValueMessage::kKeyValue, p, p + length, depth) ? p + length : nullptr;
-}
-
-Scanner::Position Scanner::Value(Position p, Position end, int depth) {
-  size_t length;
-  p = Length(p, end, length);
-  if (p == nullptr) [[unlikely]]
-    return nullptr;
-  if (length < 0x80 && IsPlainValue(p, length)) [[likely]]
-    return p + length;
-  return ValueTree(ValueMessage::kAnyValue, p, p + length, depth) ? p + length : nullptr;
+Scanner::Position Scanner::OtherAttribute(Payload key_value, int depth) {
+  if (IsPlainNumberAttribute(key_value.begin, key_value.size())) return key_value.end;
+  return ValueTree(ValueMessage::kKeyValue, key_value, depth);
 }
 
 // Everything in one message of an attribute's kind and below: the only messages that hold their own kind.
-bool Scanner::ValueTree(ValueMessage outermost, Position p, Position end, int depth) {
+Scanner::Position Scanner::ValueTree(ValueMessage outermost, Payload body, int depth) {
   struct Level {
     ValueMessage message;
     Position end;
   };
   Level around[kDepthMax];  // the messages around `level`, outermost first
-  Level level{outermost, end};
+  Level level{outermost, body.end};
   const int depth_min = depth;
+  Position p = body.begin;
   for (;;) {
     while (p == level.end) {
-      if (depth == depth_min) return true;
+      if (depth == depth_min) return p;
       level = around[--depth];
     }
     const MessageType& type = kValueTypes[static_cast<size_t>(level.message)];
     const Position field = p;
-    uint32_t tag;
-    p = ReadTag(p, tag);
+    const auto [tag, behind] = ReadTag(p);
     if (const auto opened = Opened(level.message, tag)) {
-      size_t length;
-      p = Length(p, level.end, length);
-      if (p != nullptr && depth == kDepthMax) p = Refuse(Kind::kTooDeep);
-      if (p == nullptr) return Locate(type, field, p, tag);
+      const Payload inner = Delimited(behind, level.end);
+      p = depth < kDepthMax ? inner.begin : Refuse(Kind::kTooDeep);
+      if (p == nullptr) return Located(type, field, p, tag);
       around[depth++] = level;
-      level = {*opened, p + length};
+      level = {*opened, inner.end};
     } else {
-      p = ValueScalar(level.message, p, level.end, tag, depth);
-      if (Failed(p, level.end)) return Locate(type, field, p, tag);
+      p = ValueScalar(level.message, behind, level.end, tag, depth);
+      if (Failed(p, level.end)) return Located(type, field, p, tag);
     }
   }
 }
@@ -176,36 +129,34 @@ Scanner::Position Scanner::Other(Position p, Position end, uint32_t tag, const M
     if (known) return Refuse(Kind::kWrongWireType);
     if (groups == 0) return p;
     if (p >= end) return Refuse(Kind::kTruncated);
-    p = ReadTag(p, tag);
+    const Tag next = ReadTag(p);
+    tag = next.value;
+    p = next.behind;
   }
 }
 
 Scanner::Position Scanner::PackedFixed64(Position p, Position end) {
-  size_t length;
-  p = Length(p, end, length);
-  if (p == nullptr) return nullptr;
-  return length % sizeof(uint64_t) == 0 ? p + length : Refuse(Kind::kBadLength);
+  const Payload numbers = Delimited(p, end);
+  return numbers.size() % sizeof(uint64_t) == 0 ? numbers.end : Refuse(Kind::kBadLength);
 }
 
 Scanner::Position Scanner::PackedVarint(Position p, Position end) {
-  size_t length;
-  p = Length(p, end, length);
-  if (p == nullptr) return nullptr;
-  const Position packed_end = p + length;
-  while (p < packed_end) {
+  const Payload numbers = Delimited(p, end);
+  for (p = numbers.begin; p != numbers.end;) {
     p = Varint(p);
-    if (Failed(p, packed_end)) return p == nullptr ? nullptr : Refuse(Kind::kTruncated);
+    if (Failed(p, numbers.end)) return p == nullptr ? nullptr : Refuse(Kind::kTruncated);
   }
   return p;
 }
 
-// `p` is behind the length's first byte, which `length` holds. At most kLengthBytesMax, as libprotobuf.
-Scanner::Position Scanner::LongLength(Position p, Position end, size_t& length) {
-  uint64_t value;
-  p = ReadVarint(p - 1, p - 1 + kLengthBytesMax, value);
-  if (p == nullptr || value >= kLengthEnd || static_cast<ptrdiff_t>(value) > end - p) return Refuse(Kind::kBadLength);
-  length = value;
-  return p;
+// Lengths have at most kLengthBytesMax bytes, as in libprotobuf.
+Scanner::Payload Scanner::LongDelimited(Position p, Position end) {
+  uint64_t length;
+  p = ReadVarint(p, p + kLengthBytesMax, length);
+  if (p == nullptr || length >= kLengthEnd || static_cast<ptrdiff_t>(length) > end - p) {
+    return {Refuse(Kind::kBadLength), nullptr};
+  }
+  return {p, p + length};
 }
 
 Scanner::Position Scanner::LongVarint(Position p) {
@@ -214,27 +165,27 @@ Scanner::Position Scanner::LongVarint(Position p) {
   return p != nullptr ? p : Refuse(Kind::kBadVarint);
 }
 
-// `p` is behind the tag's first byte, which `tag` holds. At most kLengthBytesMax and without the bits above
-// 32, as libprotobuf. A tag that does not end becomes 0, which no message accepts.
-Scanner::Position Scanner::LongTag(Position p, uint32_t& tag) {
+// At most kLengthBytesMax and without the bits above 32, as libprotobuf. A tag that does not end becomes 0, which no
+// message accepts.
+Scanner::Tag Scanner::LongTag(Position p) {
   uint64_t value;
-  const Position behind = ReadVarint(p - 1, p - 1 + kLengthBytesMax, value);
-  tag = behind != nullptr ? static_cast<uint32_t>(value) : 0;
-  return behind != nullptr ? behind : p;
+  const Position behind = ReadVarint(p, p + kLengthBytesMax, value);
+  return behind != nullptr ? Tag{static_cast<uint32_t>(value), behind} : Tag{0, p + 1};
 }
 
-bool Scanner::IsUtf8(Position p, size_t length) {
-  return simdjson::validate_utf8(reinterpret_cast<const char*>(p), length);
+Scanner::Position Scanner::Utf8(Payload text) {
+  const bool valid = simdjson::validate_utf8(reinterpret_cast<const char*>(text.begin), text.size());
+  return valid ? text.end : Refuse(Kind::kBadUtf8);
 }
 
-bool Scanner::Locate(const MessageType& type, Position field, Position stopped, uint32_t tag) {
+Scanner::Position Scanner::Located(const MessageType& type, Position field, Position stopped, uint32_t tag) {
   if (error_.message_type == nullptr) {
     if (stopped != nullptr) error_.kind = Kind::kTruncated;
     error_.offset = static_cast<size_t>(field - begin_);
     error_.message_type = type.name;
     error_.field = tag >> 3;
   }
-  return false;
+  return nullptr;
 }
 
 }  // namespace tributary::otlp

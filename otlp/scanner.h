@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "otlp/ascii.h"
+#include "otlp/plain_value.h"
 #include "otlp/scan.h"
 #include "otlp/wire.h"
 
@@ -83,25 +83,34 @@ class Scanner {
   const ScanError& error() const { return error_; }
 
  private:
-  Position Length(Position p, Position end, size_t& length);
-  Position LongLength(Position p, Position end, size_t& length);
+  // The payload of a length-delimited field; nullptr and nullptr after Refuse.
+  struct Payload {
+    Position begin;
+    Position end;
+    size_t size() const { return static_cast<size_t>(end - begin); }
+  };
+  Payload Delimited(Position p, Position end);
+  Payload LongDelimited(Position p, Position end);
   Position LongVarint(Position p);
-  Position LongTag(Position p, uint32_t& tag);
-  Position ReadTag(Position p, uint32_t& tag) {
-    tag = *p++;
-    return tag < 0x80 ? p : LongTag(p, tag);
-  }
-  static bool IsUtf8(Position p, size_t length);
+  // In a register each, which is why there are no out parameters on the way of every field.
+  struct Tag {
+    uint32_t value;
+    Position behind;
+  };
+  Tag ReadTag(Position p) { return *p < 0x80 ? Tag{*p, p + 1} : LongTag(p); }
+  Tag LongTag(Position p);
+  Position Utf8(Payload text);
   Position Other(Position p, Position end, uint32_t tag, const MessageType& type, int depth);
   Position ValueScalar(ValueMessage message, Position p, Position end, uint32_t tag, int depth);
-  bool ValueTree(ValueMessage message, Position p, Position end, int depth);
+  Position OtherAttribute(Payload key_value, int depth);
+  Position ValueTree(ValueMessage outermost, Payload body, int depth);
 
   // An error is put together on its way up: the field's function says what, the innermost walk says where.
   [[gnu::cold]] Position Refuse(ScanError::Kind kind) {
     error_.kind = kind;
     return nullptr;
   }
-  [[gnu::cold]] bool Locate(const MessageType& type, Position field, Position stopped, uint32_t tag);
+  [[gnu::cold]] Position Located(const MessageType& type, Position field, Position stopped, uint32_t tag);
   // True when a field's function refused it (nullptr) or passed the end: either is farther than `end` once 1 is taken.
   static bool Failed(Position p, Position end) {
     return reinterpret_cast<uintptr_t>(p) - 1 >= reinterpret_cast<uintptr_t>(end);
@@ -117,11 +126,9 @@ template <typename Message>
 bool Scanner::Walk(Message&& message, Position p, Position end) {
   while (p < end) {
     const Position field = p;
-    uint32_t tag;
-    p = ReadTag(p, tag);
-    p = message.Field(*this, p, end, tag);
-    if (Failed(p, end)) [[unlikely]]
-      return Locate(message.kType, field, p, tag);
+    const Tag tag = ReadTag(p);
+    p = message.Field(*this, tag.behind, end, tag.value);
+    if (Failed(p, end)) [[unlikely]] return Located(message.kType, field, p, tag.value) != nullptr;
   }
   return true;
 }
@@ -135,48 +142,58 @@ inline Scanner::Position Scanner::Varint(Position p, uint64_t& value) {
   return p != nullptr ? p : Refuse(ScanError::Kind::kBadVarint);
 }
 
-inline Scanner::Position Scanner::Length(Position p, Position end, size_t& length) {
-  length = *p++;
+inline Scanner::Payload Scanner::Delimited(Position p, Position end) {
+  const ptrdiff_t length = *p;
   if (length >= 0x80) [[unlikely]]
-    return LongLength(p, end, length);
-  if (static_cast<ptrdiff_t>(length) > end - p) [[unlikely]]
-    return Refuse(ScanError::Kind::kBadLength);
-  return p;
+    return LongDelimited(p, end);
+  ++p;
+  if (length > end - p) [[unlikely]]
+    return {Refuse(ScanError::Kind::kBadLength), nullptr};
+  return {p, p + length};
 }
 
-inline Scanner::Position Scanner::Bytes(Position p, Position end) {
-  size_t length;
-  p = Length(p, end, length);
-  return p != nullptr ? p + length : nullptr;
-}
+inline Scanner::Position Scanner::Bytes(Position p, Position end) { return Delimited(p, end).end; }
 
 inline Scanner::Position Scanner::Bytes(Position p, Position end, base::ByteView& value) {
-  size_t length;
-  p = Length(p, end, length);
-  if (p == nullptr) [[unlikely]]
-    return nullptr;
-  value = {p, length};
-  return p + length;
+  const Payload payload = Delimited(p, end);
+  value = {payload.begin, payload.end};
+  return payload.end;
 }
 
 inline Scanner::Position Scanner::String(Position p, Position end) {
-  size_t length;
-  p = Length(p, end, length);
-  if (p == nullptr) [[unlikely]]
+  const Payload text = Delimited(p, end);
+  if (text.end == nullptr) [[unlikely]]
     return nullptr;
-  if (!IsAsciiPadded(p, length) && !IsUtf8(p, length)) [[unlikely]]
-    return Refuse(ScanError::Kind::kBadUtf8);
-  return p + length;
+  if (!IsAsciiPadded(text.begin, text.size())) [[unlikely]]
+    return Utf8(text);
+  return text.end;
+}
+
+inline Scanner::Position Scanner::Attribute(Position p, Position end, int depth) {
+  const Payload key_value = Delimited(p, end);
+  if (key_value.end == nullptr) [[unlikely]]
+    return nullptr;
+  if (IsPlainStringAttribute(key_value.begin, key_value.size())) [[likely]]
+    return key_value.end;
+  return OtherAttribute(key_value, depth);
+}
+
+inline Scanner::Position Scanner::Value(Position p, Position end, int depth) {
+  const Payload any_value = Delimited(p, end);
+  if (any_value.end == nullptr) [[unlikely]]
+    return nullptr;
+  if (IsPlainStringValue(any_value.begin, any_value.size())) [[likely]]
+    return any_value.end;
+  return ValueTree(ValueMessage::kAnyValue, any_value, depth);
 }
 
 template <typename Message>
 Scanner::Position Scanner::Submessage(Message&& message, Position p, Position end) {
-  size_t length;
-  p = Length(p, end, length);
-  if (p == nullptr || !Walk(message, p, p + length)) [[unlikely]]
+  const Payload body = Delimited(p, end);
+  if (body.end == nullptr || !Walk(message, body.begin, body.end)) [[unlikely]]
     return nullptr;
-  if constexpr (requires { message.End(*this, base::ByteView()); }) message.End(*this, base::ByteView(p, length));
-  return p + length;
+  if constexpr (requires { message.End(*this, base::ByteView()); }) message.End(*this, {body.begin, body.end});
+  return body.end;
 }
 
 }  // namespace tributary::otlp
