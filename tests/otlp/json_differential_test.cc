@@ -8,7 +8,7 @@
 namespace tributary::otlp {
 namespace {
 
-constexpr uint64_t kRequests = 1000;
+constexpr uint64_t kRequests = 400;
 
 class JsonDifferential : public testing::TestWithParam<Signal> {};
 
@@ -47,7 +47,7 @@ TEST_P(JsonDifferential, DamagedJsonIsRefusedOrMakesARequest) {
     GiveIdsTheirLength(*message);
     std::string json;
     ProtoToJson(GetParam(), base::Bytes(message->SerializeAsString()), json);
-    for (int i = 0; i < 10; ++i) {
+    for (int i = 0; i < 5; ++i) {
       base::Bytes damaged(json);
       random.Damage(damaged);
       const auto request = JsonToProto(GetParam(), damaged);
