@@ -109,11 +109,12 @@ Stream::IoResult Stream::Read(std::span<uint8_t> buffer) {
   return FailedErrno(errno, "read");
 }
 
-// A call to OpenSSL yields at most one record: several make the caller's turn worth its cost.
+// A call to OpenSSL yields at most one record: several make the caller's turn worth its cost. Further ones are read only
+// when they fit whole, so that with any buffer of a record or more nothing stays behind in OpenSSL.
 Stream::IoResult Stream::ReadTls(std::span<uint8_t> buffer) {
   if (has_deferred_) return deferred_;
   size_t filled = 0;
-  while (filled < buffer.size()) {
+  while (filled == 0 || buffer.size() - filled >= kTlsRecordBytesMax) {
     ERR_clear_error();
     errno = 0;
     size_t n = 0;

@@ -1,0 +1,58 @@
+// RequestBody: the body of one request while it comes in, kept in one run of bytes under a limit and a budget.
+//
+// A declared length is believed only for the last step of growth: the budget is asked, and memory taken, as bytes
+// really arrive. Lives on the loop's thread.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "base/budget.h"
+#include "base/bytes.h"
+#include "pipeline/http.h"
+
+namespace tributary::pipeline {
+
+class RequestBody {
+ public:
+  explicit RequestBody(base::Budget& budget) : reservation_(budget) {}
+
+  // `declared` is SIZE_MAX when the peer declared nothing.
+  void Begin(size_t bytes_max, size_t declared) {
+    bytes_max_ = bytes_max;
+    declared_ = declared;
+  }
+
+  // Keeps `more`, or says why not.
+  std::optional<HttpService::BodyFault> Append(base::ByteView more) {
+    const size_t size = bytes_.size() + more.size();
+    if (size > bytes_max_) return HttpService::BodyFault::kTooLarge;
+    const size_t steps = (size + kStepBytes - 1) / kStepBytes * kStepBytes;
+    const size_t step = std::max(size, std::min(declared_, steps));
+    if (!reservation_.GrowTo(step)) return HttpService::BodyFault::kNoMemory;
+    // Twice the memory each time, since moving what is there costs; what was not written to is not there yet.
+    if (size > bytes_.capacity()) bytes_.Reserve(std::max(step, std::min(declared_, 2 * bytes_.capacity())));
+    bytes_.Append(more);
+    return std::nullopt;
+  }
+
+  size_t size() const { return bytes_.size(); }
+  // The body is then the caller's, to account for too.
+  base::Bytes Take() {
+    reservation_.Release();
+    return std::exchange(bytes_, base::Bytes());
+  }
+
+ private:
+  static constexpr size_t kStepBytes = 256 << 10;
+
+  size_t bytes_max_ = 0;
+  size_t declared_ = SIZE_MAX;
+  base::Bytes bytes_;
+  base::Reservation reservation_;
+};
+
+}  // namespace tributary::pipeline
