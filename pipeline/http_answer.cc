@@ -98,7 +98,6 @@ Outcome UnfinishedOutcome(const HttpAnswer& answer, std::string_view peer) {
   std::string detail = fmt::format("{}: {}", peer, answer.error);
   switch (answer.end) {
     case End::kTooLarge:
-    case End::kMalformed:
       return Outcome::Refused(Reason::kRefused, std::move(detail));
     case End::kReset:
       switch (answer.reset_code) {

@@ -20,11 +20,10 @@ namespace tributary::pipeline {
 
 struct HttpAnswer {
   enum class End : uint8_t {
-    kComplete,   // a whole response
-    kBroken,     // the connection failed or closed before the response was whole
-    kReset,      // HTTP/2: the stream was given up, for the reason `reset_code`
-    kTooLarge,   // the response passed kBodyBytesMax or kHeadBytesMax
-    kMalformed,  // what came is no response
+    kComplete,  // a whole response
+    kBroken,    // the connection failed or closed before the response was whole
+    kReset,     // HTTP/2: the stream was given up, for the reason `reset_code`
+    kTooLarge,  // the response passed kBodyBytesMax or kHeadBytesMax
   };
   // A response longer than this is refused, as OTLP recommends. Of a shorter one the first kBodyBytesKept are kept,
   // plenty for a Status or a partial success: so a backend cannot make its clients grow.

@@ -300,7 +300,6 @@ TEST(UnfinishedAnswer, IsRetriedUnlessThePeerBrokeTheProtocol) {
   } kTable[] = {
       {End::kBroken, 0, Kind::kRetry, Reason::kConnect},
       {End::kTooLarge, 0, Kind::kRefused, Reason::kRefused},
-      {End::kMalformed, 0, Kind::kRefused, Reason::kRefused},
       {End::kReset, 0x0, Kind::kRetry, Reason::kUnavailable},  // NO_ERROR
       {End::kReset, 0x1, Kind::kRefused, Reason::kRefused},    // PROTOCOL_ERROR
       {End::kReset, 0x2, Kind::kRetry, Reason::kUnavailable},  // INTERNAL_ERROR
