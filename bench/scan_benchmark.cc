@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "bench/otlp_sample.h"
+#include "bench/per_item.h"
 #include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.pb.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb.h"
@@ -17,14 +18,6 @@ namespace {
 namespace collector = opentelemetry::proto::collector;
 using otlp::Signal;
 
-void Report(benchmark::State& state, const base::Bytes& request) {
-  const double items = static_cast<double>(state.range(0));
-  state.counters["per_item"] =
-      benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
-  state.counters["item_bytes"] = static_cast<double>(request.size()) / items;
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * request.size()));
-}
-
 template <Signal signal>
 void BM_Scan(benchmark::State& state) {
   const auto items = static_cast<uint32_t>(state.range(0));
@@ -33,7 +26,7 @@ void BM_Scan(benchmark::State& state) {
     const auto counts = otlp::Scan(signal, request);
     CHECK(counts.has_value() && counts->items == items);
   }
-  Report(state, request);
+  bench::ReportPerItem(state, request);
 }
 
 void BM_ScanSpans(benchmark::State& state) {
@@ -44,7 +37,7 @@ void BM_ScanSpans(benchmark::State& state) {
     CHECK(otlp::ScanSpans(request, index).has_value());
     benchmark::DoNotOptimize(index.data());
   }
-  Report(state, request);
+  bench::ReportPerItem(state, request);
 }
 
 // On an arena, as a server would.
@@ -56,7 +49,7 @@ void BM_LibprotobufParse(benchmark::State& state) {
     auto* message = google::protobuf::Arena::CreateMessage<Request>(&arena);
     CHECK(message->ParseFromArray(request.data(), static_cast<int>(request.size())));
   }
-  Report(state, request);
+  bench::ReportPerItem(state, request);
 }
 
 BENCHMARK(BM_Scan<Signal::kTraces>)->Arg(1)->Arg(64)->Arg(512);

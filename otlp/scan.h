@@ -30,7 +30,8 @@ struct Counts {
   bool operator==(const Counts&) const = default;
 };
 
-// Where and why a request is malformed.
+// Where and why a request is malformed. Why a field is refused that the end cuts off may depend on the padding, for its
+// start is read together with what follows; that it is refused, and where, does not.
 struct ScanError {
   enum class Kind : uint8_t { kTruncated, kBadTag, kBadVarint, kBadLength, kWrongWireType, kBadUtf8, kTooDeep };
   Kind kind;
