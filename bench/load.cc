@@ -1,14 +1,13 @@
 // tributary-load: sends OTLP at a given rate and tells how long the answers took.
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 
-#include "base/fd.h"
 #include "base/loop.h"
+#include "base/signals.h"
 #include "bench/load_run.h"
 
 namespace tributary::bench {
@@ -77,7 +76,7 @@ void PrintForPeople(const LoadRun& run, const LoadOptions& options) {
              run.seconds(), static_cast<double>(totals.items) / run.seconds(), totals.items, run.items_sent());
   if (totals.rejected_items != 0) fmt::print("{} rejected in partial successes\n", totals.rejected_items);
   if (run.items_held_back() != 0)
-    fmt::print("{} never left: the server is behind the schedule\n", run.items_held_back());
+    fmt::print("{} never left: the server was away, or is behind the schedule\n", run.items_held_back());
   for (const auto& [code, count] : totals.refused) fmt::print("{} requests refused: {}\n", count, code);
   for (const auto& [cause, count] : totals.lost) fmt::print("{} requests lost: {}\n", count, cause);
   if (totals.resends != 0) fmt::print("{} requests sent again\n", totals.resends);
@@ -169,17 +168,10 @@ int Main(int argc, char** argv) {
     return 1;
   }
 
-  sigset_t interrupts;
-  sigemptyset(&interrupts);
-  sigaddset(&interrupts, SIGINT);
-  sigaddset(&interrupts, SIGTERM);
-  sigprocmask(SIG_BLOCK, &interrupts, nullptr);
-  const base::Fd signal_fd(signalfd(-1, &interrupts, SFD_NONBLOCK | SFD_CLOEXEC));
-
   base::Loop loop;
   LoadRun run(loop, options, *endpoint);
   const Progress progress(loop, run);
-  const auto interrupted = loop.WatchFd(signal_fd.get(), EPOLLIN, [&](uint32_t) { run.Interrupt(); });
+  const base::Signals interrupted(loop, {SIGINT, SIGTERM}, [&](int) { run.Interrupt(); });
   run.Start([&] { loop.Stop(); });
   loop.Run();
 

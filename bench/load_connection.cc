@@ -1,14 +1,14 @@
 #include "bench/load_connection.h"
 
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "otlp/wire.h"
 
@@ -49,17 +49,17 @@ uint64_t RejectedItems(base::ByteView response_untrusted) {
 }
 
 base::Result<Endpoint> ResolveEndpoint(const std::string& host_port) {
-  const size_t colon = host_port.rfind(':');
-  if (colon == std::string::npos) return base::Fail("endpoint '{}': expected host:port", host_port);
-  std::string host = host_port.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const base::Result<base::HostPort> parsed = base::ParseHostPort(host_port);
+  if (!parsed) return std::unexpected(parsed.error());
   const addrinfo hints{.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
   addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(host.c_str(), host_port.c_str() + colon + 1, &hints, &found); error != 0) {
+  const std::string port = std::to_string(parsed->port);
+  if (const int error = getaddrinfo(parsed->host.c_str(), port.c_str(), &hints, &found); error != 0) {
     return base::Fail("endpoint '{}': {}", host_port, gai_strerror(error));
   }
-  Endpoint endpoint{.authority = host_port, .address_size = found->ai_addrlen};
-  std::memcpy(&endpoint.address, found->ai_addr, found->ai_addrlen);
+  Endpoint endpoint{.authority = host_port};
+  std::memcpy(&endpoint.address.storage, found->ai_addr, found->ai_addrlen);
+  endpoint.address.length = found->ai_addrlen;
   freeaddrinfo(found);
   return endpoint;
 }
@@ -67,12 +67,9 @@ base::Result<Endpoint> ResolveEndpoint(const std::string& host_port) {
 void LoadConnection::Connect() {
   ++connects_;
   connect_began_ = loop_.now();
-  socket_ = base::Fd(socket(endpoint_.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  CHECK(socket_.valid());
-  const int one = 1;
-  setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  const auto* address = reinterpret_cast<const sockaddr*>(&endpoint_.address);
-  if (connect(socket_.get(), address, endpoint_.address_size) != 0 && errno != EINPROGRESS) return Close();
+  base::Result<base::Fd> socket = base::Connect(endpoint_.address);
+  if (!socket) return Close();
+  socket_ = std::move(*socket);
   watch_ = loop_.WatchFd(socket_.get(), EPOLLIN | EPOLLOUT, [this](uint32_t events) { OnReady(events); });
 }
 

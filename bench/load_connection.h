@@ -5,8 +5,6 @@
 // in one write. It connects again by itself, without end. Lives on the loop's thread; owned by LoadRun.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,15 +17,15 @@
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/slices.h"
+#include "base/socket.h"
 #include "otlp/signal.h"
 
 namespace tributary::bench {
 
-// An address of the server, resolved once.
+// Where the server is, resolved once.
 struct Endpoint {
   std::string authority;  // "localhost:4317"
-  sockaddr_storage address{};
-  socklen_t address_size = 0;
+  base::Address address;
 };
 base::Result<Endpoint> ResolveEndpoint(const std::string& host_port);
 
