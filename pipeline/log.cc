@@ -50,6 +50,12 @@ std::optional<base::Nanos> Log::TimeUntilFree(size_t bytes) const {
   return base::Nanos(static_cast<int64_t>(std::min(excess / rate, 3600.0) * 1e9));
 }
 
+void Log::WriteMetrics(base::MetricsText& metrics) const {
+  metrics.Gauge("tributary_log_bytes", "Memory of the frames in the Log.", {}, static_cast<double>(bytes_));
+  metrics.Gauge("tributary_log_bytes_max", "The Log's cap; at it senders are refused.", {},
+                static_cast<double>(options_.bytes_max));
+}
+
 // One reader less for the frame at `sequence`; the last one frees its bytes at once, even behind frames that stay.
 void Log::Release(Queue& queue, uint64_t sequence) {
   Held& held = queue.at(sequence);

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/loop.h"
+#include "base/metrics_text.h"
 #include "otlp/signal.h"
 #include "pipeline/batch.h"
 
@@ -56,6 +57,8 @@ class Log {
 
   // How long until `bytes` more fit, judged by how fast frames have been leaving lately; nullopt when none are leaving.
   std::optional<base::Nanos> TimeUntilFree(size_t bytes) const;
+
+  void WriteMetrics(base::MetricsText& metrics) const;
 
   // A Cursor that sees the frames of `signal` appended from now on. The Log must outlive it.
   std::unique_ptr<Cursor> OpenCursor(otlp::Signal signal);

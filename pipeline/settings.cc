@@ -49,6 +49,31 @@ std::string ReadLogLevel(const base::YamlMap& root) {
   return level;
 }
 
+OtlpClient::Options ReadOtlpClient(const base::YamlMap& destination) {
+  OtlpClient::Options options;
+  const auto endpoint = destination.Find("endpoint");
+  if (endpoint && endpoint->is_list()) {
+    options.endpoints = destination.Strings("endpoint");
+  } else {
+    options.endpoints = {destination.String("endpoint")};
+  }
+  options.protocol = destination.Choice<OtlpClient::Protocol>(
+      "protocol",
+      {{"grpc", OtlpClient::Protocol::kGrpc}, {"http/protobuf", OtlpClient::Protocol::kHttpProtobuf}},
+      options.protocol);
+  options.compression = destination.Choice<Encoding>(
+      "compression", {{"none", Encoding::kIdentity}, {"gzip", Encoding::kGzip}, {"zstd", Encoding::kZstd}},
+      options.compression);
+  for (const auto& [name, value] : destination.StringMap("headers")) options.headers.emplace_back(name, value);
+  options.timeout = destination.Duration("timeout", 1ms, 1h, options.timeout);
+  const base::YamlMap tls = destination.Map("tls");
+  options.tls.ca_file = tls.String("ca_file", "");
+  options.tls.cert_file = tls.String("cert_file", "");
+  options.tls.key_file = tls.String("key_file", "");
+  options.tls_server_name = tls.String("server_name", "");
+  return options;
+}
+
 Delivery::Options ReadDeliveryOptions(const base::YamlMap& destination) {
   Delivery::Options options;
   const base::YamlMap batch = destination.Map("batch");

@@ -7,6 +7,7 @@
 #include "base/tls.h"
 #include "base/yaml.h"
 #include "pipeline/delivery.h"
+#include "pipeline/otlp_client.h"
 
 namespace tributary::pipeline {
 
@@ -38,7 +39,16 @@ MemorySettings ReadMemory(const base::YamlMap& root);
 // log_level: trace, debug, info, warn, error or off. The program's own log goes to stderr.
 std::string ReadLogLevel(const base::YamlMap& root);
 
-// Keys of a destination:
+// Keys of a destination that speaks OTLP; only the endpoint is required:
+//   endpoint: http://gateway:4317 (or a list: they share the load)
+//   protocol: grpc | http/protobuf
+//   compression: none | gzip | zstd
+//   headers: {name: value}
+//   timeout: 10s
+//   tls: {ca_file: ..., cert_file: ..., key_file: ..., server_name: ...}
+OtlpClient::Options ReadOtlpClient(const base::YamlMap& destination);
+
+// Keys of any destination:
 //   batch: {items: 8192, bytes: 4MiB, flush: 200ms}
 //   retry: {initial: 1s, max: 30s}
 //   concurrency: 16
