@@ -39,7 +39,7 @@ std::string_view KeyOf(ByteView key_value) {
 // Edits one container at a time; the buffers are kept from one to the next.
 class Splicer {
  public:
-  Splicer(const ResourceEdit& edit, base::Slices& out) : edit_(edit), out_(out) {}
+  Splicer(const ResourceEdit& edit, base::Slices& out) : edit_(edit), out_(out) { keys_.reserve(kKeysTypical); }
 
   void Container(ByteView body);
 
@@ -47,6 +47,8 @@ class Splicer {
   void KeepFields(ByteView resource);
   void AddAttributes();
   void CopyLengthDelimitedHead(uint32_t number, size_t content_bytes);
+
+  static constexpr size_t kKeysTypical = 32;
 
   const ResourceEdit& edit_;
   base::Slices& out_;
@@ -85,6 +87,7 @@ void Splicer::Container(ByteView body) {
 }
 
 void Splicer::KeepFields(ByteView resource) {
+  resource_.Reserve(resource_.size() + resource.size() + edit_.encoded_bytes());
   Field field;
   for (FieldReader reader(resource); reader.Next(field);) {
     if (Is(field, kResourceAttribute)) {

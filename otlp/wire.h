@@ -97,6 +97,8 @@ class FieldReader {
   bool failed() const { return failed_; }
 
  private:
+  const uint8_t* ReadField(const uint8_t* p, Field& field) const;
+  bool SkipGroup();
   template <typename Number>
   const uint8_t* ReadFixed(const uint8_t* p, uint64_t& value) const;
   bool Fail();
