@@ -16,7 +16,6 @@ constexpr size_t kCallsMax = 1000;  // however many streams the peer allows
 // Enough for a write to be worth its system call; more would only wait here instead of where it lies.
 constexpr size_t kGatherBytes = 256 << 10;
 constexpr size_t kFrameBytesMax = 256 << 10;
-constexpr base::Nanos kPingPatience = std::chrono::seconds(5);
 
 constexpr size_t kPath = 3;  // in headers_
 
@@ -114,7 +113,9 @@ struct Http2Client::Callbacks {
 
 Http2Client::Http2Client(base::Loop& loop, base::Stream stream, const HttpPeer& peer, base::Nanos connect_timeout,
                          std::move_only_function<void()> changed)
-    : HttpClient(loop, std::move(stream), connect_timeout, std::move(changed)), peer_(peer) {
+    : HttpClient(loop, std::move(stream), connect_timeout, std::move(changed)),
+      peer_(peer),
+      patience_(connect_timeout) {
   headers_ = {Header(":method", "POST"), Header(":scheme", peer_.scheme), Header(":authority", peer_.authority),
               Header(":path", "")};
   for (const auto& [name, value] : peer_.headers) headers_.push_back(Header(name, value));
@@ -158,7 +159,7 @@ void Http2Client::Cancel(HttpCall& call) {
   Release(call, false);
   if (!peer_is_silent) return;
   CHECK(nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr) == 0);
-  ExpectBytes(kPingPatience, "the peer is silent, even to a PING");
+  ExpectBytes(patience_, "the peer is silent, even to a PING");
 }
 
 HttpCall* Http2Client::Find(int32_t stream_id) {

@@ -49,6 +49,7 @@ class Http2Client : public HttpClient {
   void Answer(HttpCall& call, HttpAnswer::End end, std::string error, bool stream_is_over);
 
   const HttpPeer& peer_;
+  const base::Nanos patience_;  // for an answer to a PING
   std::unique_ptr<nghttp2_session, FreeSession> session_;
   std::vector<nghttp2_nv> headers_;               // of every request; headers_[kPath] is set for each
   std::unordered_map<int32_t, HttpCall*> calls_;  // by stream id

@@ -125,14 +125,14 @@ void HttpClient::Flush() {
 void HttpClient::SetState(State state) {
   CHECK(state > state_);
   state_ = state;
-  if (state == State::kReady) patience_.Cancel();
+  if (state == State::kReady) expect_.Cancel();
   changed_();
 }
 
 void HttpClient::Close(std::string error) {
   if (state_ == State::kClosed) return;
   error_ = std::move(error);
-  patience_.Cancel();
+  expect_.Cancel();
   watch_.Reset();
   outbox_.Discard();
   BreakCalls(error_.empty() ? "the peer closed the connection" : error_);
@@ -148,8 +148,9 @@ void HttpClient::Tell(HttpCall& call, HttpAnswer::End end, std::string error) {
 }
 
 void HttpClient::ExpectBytes(base::Nanos patience, std::string error) {
+  if (expect_.pending()) return;
   const base::Time since = loop_.now();
-  patience_ = loop_.RunAfter(patience, [this, since, error = std::move(error)] {
+  expect_ = loop_.RunAfter(patience, [this, since, error = std::move(error)] {
     if (!alive_since(since) || state_ == State::kConnecting) Close(error);
   });
 }

@@ -104,7 +104,7 @@ class HttpClient {
   void Close(std::string error);
   // Fill and write at the end of this turn.
   void WantToSend() { flush_.Ask(); }
-  // Closes with `error` unless something is read within `patience`.
+  // Closes with `error` unless something is read within `patience`. Does nothing while that is expected already.
   void ExpectBytes(base::Nanos patience, std::string error);
   bool alive_since(base::Time time) const { return last_read_ >= time; }
   void Changed() { changed_(); }
@@ -129,7 +129,7 @@ class HttpClient {
   uint64_t received_bytes_ = 0;
   base::Time last_read_{};
   base::Loop::Watch watch_;
-  base::Loop::Timer patience_;
+  base::Loop::Timer expect_;
   base::EndOfTurn flush_;
 };
 
