@@ -280,12 +280,13 @@ void AppendQuoted(std::string_view text, std::string& json) {
 }
 
 void AppendHex(base::ByteView bytes, std::string& json) {
-  json += '"';
+  const size_t begin = json.size();
+  json.resize(begin + 2 * bytes.size() + 2, '"');
+  char* out = json.data() + begin + 1;
   for (const uint8_t byte : bytes) {
-    json += kHexDigits[byte >> 4];
-    json += kHexDigits[byte & 15];
+    *out++ = kHexDigits[byte >> 4];
+    *out++ = kHexDigits[byte & 15];
   }
-  json += '"';
 }
 
 void AppendBase64(base::ByteView bytes, std::string& json) {

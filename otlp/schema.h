@@ -65,9 +65,14 @@ struct MessageSchema {
   }
 
   const FieldSchema* Find(uint32_t number) const { return number <= kNumberMax ? by_number[number] : nullptr; }
-  const FieldSchema* Find(std::string_view name) const {
-    const auto found = std::ranges::find(fields, name, &FieldSchema::name);
-    return found == fields.end() ? nullptr : &*found;
+  // Looks first at what comes after `previous` (nullptr: at all fields), for most producers write in order.
+  const FieldSchema* Find(std::string_view name, const FieldSchema* previous) const {
+    const FieldSchema* const first = previous == nullptr ? fields.data() : previous + 1;
+    const FieldSchema* const end = fields.data() + fields.size();
+    const auto is_name = [&](const FieldSchema& field) { return field.name == name; };
+    if (const auto* found = std::find_if(first, end, is_name); found != end) return found;
+    const auto* found = std::find_if(fields.data(), first, is_name);
+    return found == first ? nullptr : found;
   }
 };
 
