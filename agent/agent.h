@@ -1,23 +1,15 @@
-// Agent: the parts of tributary-agent, owned and wired. It does nothing itself.
-//
-// Members are declared downstream first, so that construction starts what delivers before what receives, and destruction
-// stops receiving before delivering. Lives on the loop's thread.
+// Agent: the parts of tributary-agent, owned and wired. It does nothing itself. Lives on the loop's thread.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <optional>
-#include <vector>
 
 #include "agent/config.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "otlp/splice.h"
-#include "pipeline/destination.h"
-#include "pipeline/drain.h"
-#include "pipeline/intake.h"
-#include "pipeline/listeners.h"
-#include "pipeline/log.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/sink.h"
 
 namespace tributary::agent {
 
@@ -30,25 +22,19 @@ class Agent {
   // After an error the old configuration stays in force.
   base::Status Reload(Config config);
 
-  // Takes no more telemetry and sends what it has. `drained` is told how many items are left when all is sent or `grace`
-  // is over.
+  // Takes no more telemetry and sends what it has. `drained` is told how many items are left when all is sent or
+  // `grace` is over.
   void Drain(base::Nanos grace, std::move_only_function<void(uint64_t held_items)> drained);
 
  private:
   Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> upstream);
 
   void UpdateEdit();
-  void AddPages();
-  std::string MetricsPage() const;
 
   base::Loop& loop_;
   Config config_;
   otlp::ResourceEdit edit_;
-  pipeline::Log log_;
-  std::vector<std::unique_ptr<pipeline::Destination>> destinations_;  // one, "upstream"
-  pipeline::Intake intake_;
-  pipeline::Listeners listeners_;
-  std::optional<pipeline::Drain> drain_;
+  pipeline::Pipeline pipeline_;  // with one destination, "upstream"
 };
 
 }  // namespace tributary::agent

@@ -1,5 +1,5 @@
-// The agent's configuration: one YAML file, every key optional but upstream.endpoint. docs/configuration.md explains it to
-// users.
+// The agent's configuration: one YAML file, every key optional but upstream.endpoint. docs/configuration.md explains it
+// to users.
 #pragma once
 
 #include <string>

@@ -1,0 +1,55 @@
+// Pipeline: what a process that passes telemetry on is made of: a Log, the Destinations that read it, the Intake that
+// fills it, the ports it comes in at, and the pages that tell about all of them. The agent has one, a gateway has one.
+//
+// Members are declared downstream first, so that construction starts what delivers before what receives, and
+// destruction stops receiving before delivering. Lives on the loop's thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "base/result.h"
+#include "pipeline/destination.h"
+#include "pipeline/drain.h"
+#include "pipeline/intake.h"
+#include "pipeline/listeners.h"
+#include "pipeline/log.h"
+#include "pipeline/settings.h"
+
+namespace tributary::pipeline {
+
+class Pipeline {
+ public:
+  using Destinations = std::vector<std::unique_ptr<Destination>>;
+
+  Pipeline(base::Loop& loop, const MemorySettings& memory);
+
+  Log& log() { return log_; }
+  // Add and remove as the configuration says. All read the Log from when they were added.
+  Destinations& destinations() { return destinations_; }
+
+  // Takes telemetry from now on, and shows the pages: /metrics, /live, /ready and /, which is /ready too.
+  base::Status Open(const ListenSettings& listen);
+  void SetMemory(const MemorySettings& memory);
+
+  // Takes no more telemetry and sends what it has. `drained` is told how many items are left when all is sent or
+  // `grace` is over.
+  void Drain(base::Nanos grace, std::move_only_function<void(uint64_t held_items)> drained);
+
+ private:
+  void AddPages();
+  std::string MetricsPage() const;
+
+  base::Loop& loop_;
+  Log log_;
+  Destinations destinations_;
+  Intake intake_;
+  Listeners listeners_;
+  std::optional<class Drain> drain_;
+};
+
+}  // namespace tributary::pipeline
