@@ -34,8 +34,9 @@ if(TRIBUTARY_FUZZ)
   target_compile_options(tributary_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# Everything `ctest -L unit` runs, and every libFuzzer program, so that a sanitizer build need not build more.
+# What `ctest -L unit` and `ctest -L interop` run, and every libFuzzer program, so that a sanitizer build need not build more.
 add_custom_target(unit_tests)
+add_custom_target(interop_tests)
 add_custom_target(fuzzers)
 
 # tributary_library(NAME SOURCES a.cc ... LINK lib ...): a room. LINK names the rooms and libraries it may use.
@@ -52,15 +53,20 @@ function(tributary_program name)
   target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK})
 endfunction()
 
-# tributary_test(NAME SOURCES ... LINK ...): a GoogleTest program and one ctest entry labelled "unit".
+# tributary_test(NAME SOURCES ... LINK ...): a GoogleTest program and one ctest entry labelled "unit", or "interop" when a
+# peer on gRPC C++ is in it, whose threads the thread sanitizer cannot follow.
 function(tributary_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK} GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)
-  add_dependencies(unit_tests ${name})
+  set(label unit)
+  if(tributary_proto_grpc IN_LIST arg_LINK)
+    set(label interop)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 600)
+  add_dependencies(${label}_tests ${name})
 endfunction()
 
 # tributary_script_test(NAME x.py LABEL unit|e2e): a Python script that is a test: exit 0 passes, 77 skips. A unit script needs
