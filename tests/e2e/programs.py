@@ -1,0 +1,232 @@
+"""The programs under test as objects: started with a configuration of their own on ports of their own, stopped with the test.
+
+Everything a program says goes to a file in the test's directory, which is shown when the test fails.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+BIN = pathlib.Path(os.environ.get("TRIBUTARY_BIN", pathlib.Path(__file__).parents[2] / "build/release/bin"))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def get(url, timeout=5):
+    """The status and body of a page, also when the status is an error."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def wait_until(true, what, timeout=20):
+    """Asks until `true()` gives something; fails the test when it never does."""
+    deadline = time.monotonic() + timeout
+    while True:
+        result = true()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.02)
+
+
+class Program:
+    """A process. `directory` takes its log and configuration; `name` tells programs of one kind apart."""
+
+    def __init__(self, directory, name, command):
+        self.log = directory / f"{name}.log"
+        self.command = [str(part) for part in command]
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            wait_until(self.ready, f"{self.command[0]} is ready, see {self.log}")
+        except AssertionError:
+            self.kill()
+            raise AssertionError(f"{' '.join(self.command)}\n{self.log.read_text(errors='replace')}")
+
+    def ready(self):
+        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log.read_text(errors='replace')}"
+        return self._answers()
+
+    def _answers(self):
+        raise NotImplementedError
+
+    def stop(self):
+        """Ends it as an operator would; it must end well."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.command[0]} did not end on SIGTERM")
+        assert code == 0, f"{self.command[0]} ended with {code}: {self.log.read_text(errors='replace')}"
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def rss_mib(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exception_type, *_):
+        # A test that failed already need not also wait for an orderly end.
+        self.stop() if exception_type is None else self.kill()
+
+
+class Configured(Program):
+    """tributary-agent or tributary-gateway."""
+
+    binary = None
+
+    def __init__(self, directory, name, config):
+        self.grpc_port, self.http_port, self.metrics_port, self.health_port = (free_port() for _ in range(4))
+        self.config_file = directory / f"{name}.yaml"
+        self.configure(config)
+        super().__init__(directory, name, [BIN / self.binary, "--config", self.config_file])
+
+    def configure(self, config):
+        """Writes the configuration file; a running process reads it on reload()."""
+        listen = {
+            "grpc": f"127.0.0.1:{self.grpc_port}",
+            "http": f"127.0.0.1:{self.http_port}",
+            "metrics": f"127.0.0.1:{self.metrics_port}",
+            "health": f"127.0.0.1:{self.health_port}",
+        }
+        self.config_file.write_text(json.dumps({"listen": listen, **config}, indent=2))  # JSON is YAML
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def _answers(self):
+        try:
+            return get(f"http://127.0.0.1:{self.health_port}/ready")[0] == 200
+        except OSError:
+            return False
+
+    def health(self):
+        return json.loads(get(f"http://127.0.0.1:{self.health_port}/ready")[1])
+
+    def metrics_text(self):
+        status, body = get(f"http://127.0.0.1:{self.metrics_port}/metrics")
+        assert status == 200
+        return body.decode()
+
+    @property
+    def grpc(self):
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def http(self):
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+class Agent(Configured):
+    binary = "tributary-agent"
+
+    def __init__(self, directory, upstream, name="agent", **config):
+        super().__init__(directory, name, {"upstream": {"endpoint": f"http://{upstream}"}, **config})
+
+
+class Gateway(Configured):
+    binary = "tributary-gateway"
+
+    def __init__(self, directory, sinks, name="gateway", **config):
+        super().__init__(directory, name, {"sinks": sinks, **config})
+
+
+class Sink(Program):
+    """tributary-sink."""
+
+    def __init__(self, directory, name="sink"):
+        self.grpc_port, self.http_port, self.control_port = (free_port() for _ in range(3))
+        super().__init__(directory, name, [
+            BIN / "tributary-sink",
+            "--grpc", f"127.0.0.1:{self.grpc_port}",
+            "--http", f"127.0.0.1:{self.http_port}",
+            "--control", f"127.0.0.1:{self.control_port}",
+        ])
+
+    def _answers(self):
+        try:
+            return get(f"http://127.0.0.1:{self.control_port}/stats")[0] == 200
+        except OSError:
+            return False
+
+    @property
+    def grpc(self):
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def http(self):
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def stats(self):
+        return json.loads(get(f"http://127.0.0.1:{self.control_port}/stats")[1])
+
+    def run(self, run):
+        """What became of one run of tributary-load: unique, duplicates, highest, missing."""
+        for seen in self.stats()["runs"]:
+            if seen["run"] == run:
+                return seen
+        return {"run": run, "unique": 0, "duplicates": 0, "highest": 0, "missing": 0}
+
+    def items(self, signal_name):
+        return self.stats()["signals"][signal_name]["items"]
+
+    def mode(self, mode, retry_after_ms=None):
+        query = f"set={mode}" + (f"&retry_after_ms={retry_after_ms}" if retry_after_ms is not None else "")
+        status, body = get(f"http://127.0.0.1:{self.control_port}/mode?{query}")
+        assert status == 200, body
+
+
+class Load:
+    """tributary-load, running until its schedule ends."""
+
+    def __init__(self, endpoint, **options):
+        command = [str(BIN / "tributary-load"), "--endpoint", endpoint, "--json"]
+        for name, value in options.items():
+            flag = f"--{name.replace('_', '-')}"
+            command += [flag] if value is True else [flag, str(value)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def result(self, timeout=120):
+        out, err = self.process.communicate(timeout=timeout)
+        assert out, f"tributary-load said nothing: {err}"
+        return json.loads(out)
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.running():
+            self.process.kill()
+        self.process.wait()
