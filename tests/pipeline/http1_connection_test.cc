@@ -271,11 +271,17 @@ TEST_F(Http1, RefusesAmbiguousLengths) {
 }
 
 TEST_F(Http1, RefusesWhatIsNoRequest) {
-  for (const char* request :
-       {"\r\n\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n",
-        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nX\x00Y: 1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"}) {
-    EXPECT_EQ(StatusOf(request), "400") << request;
+  using namespace std::string_literals;
+  const std::string requests[] = {"\r\n\r\n\r\n",
+                                  "GET /\r\n\r\n",
+                                  "GET / HTTP/2.0\r\n\r\n",
+                                  "GET / HTTP/1.1\nHost: a\n\n",
+                                  "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+                                  "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
+                                  "GET / HTTP/1.1\r\nHost: a\r\nX\0Y: 1\r\n\r\n"s,
+                                  "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n"s};
+  for (const std::string& request : requests) {
+    EXPECT_EQ(AnswerTo(request).substr(0, 13), "HTTP/1.1 400 ") << request;
   }
   EXPECT_EQ(service_.requests, 0u);
 }
