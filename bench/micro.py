@@ -2,8 +2,8 @@
 """Runs one Google Benchmark program of build/release/bench: micro.py NAME [--quick] [--json].
 
 Without --json the program prints its own table. With it, each case is one object a line, in CPU time per item:
-{"bench":"scan","system":"tributary","case":"Traces/512","cpu_ns_per_item":35.1,"bytes_per_s":8.0e9}
-An item is what the benchmark counts with SetItemsProcessed; a case that counts none has cpu_ns_per_iteration instead.
+{"bench":"scan","system":"tributary","case":"ScanSpans/512","cpu_ns_per_item":40.1,"cpu_ns_per_iteration":20531.2}
+An item is a span, log record or data point.
 """
 
 import argparse
@@ -15,19 +15,30 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+NS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+
+
+def cpu_ns_per_item(case):
+    """Counters are seconds for one, or ones for a second: of CPU time, as Google Benchmark measures by default."""
+    for counter in ("per_item", "per_span"):
+        if counter in case:
+            return 1e9 * case[counter]
+    if "items_per_second" in case:
+        return 1e9 / case["items_per_second"]
+    return None
+
+
 def lines(name, report):
     for case in report["benchmarks"]:
         if case.get("run_type") == "aggregate":
             continue
         if case.get("error_occurred"):
             sys.exit(f"{case['name']}: {case['error_message']}")
-        assert case["time_unit"] == "ns", case
         line = {"bench": name, "system": "tributary", "case": case["name"].removeprefix("BM_")}
-        # Both rates are per second of CPU time, as Google Benchmark measures by default.
-        if "items_per_second" in case:
-            line["cpu_ns_per_item"] = round(1e9 / case["items_per_second"], 2)
-        else:
-            line["cpu_ns_per_iteration"] = round(case["cpu_time"], 2)
+        per_item = cpu_ns_per_item(case)
+        if per_item is not None:
+            line["cpu_ns_per_item"] = round(per_item, 2)
+        line["cpu_ns_per_iteration"] = round(case["cpu_time"] * NS[case["time_unit"]], 2)
         if "bytes_per_second" in case:
             line["bytes_per_s"] = round(case["bytes_per_second"])
         yield line
