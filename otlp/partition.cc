@@ -33,10 +33,6 @@ bool Leads(const Field& field, uint32_t down) {
   return field.type == WireType::kLength && field.number < 32 && (down >> field.number & 1) != 0;
 }
 
-size_t LengthDelimitedSize(uint32_t number, size_t content_bytes) {
-  return VarintSize(uint64_t{number} << 3) + VarintSize(content_bytes) + content_bytes;
-}
-
 // A message above the items: what it holds besides the way down.
 struct Envelope {
   uint32_t number;  // of its field in the message above

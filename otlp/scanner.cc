@@ -153,7 +153,7 @@ Scanner::Position Scanner::PackedVarint(Position p, Position end) {
 Scanner::Payload Scanner::LongDelimited(Position p, Position end) {
   uint64_t length;
   p = ReadVarint(p, p + kLengthBytesMax, length);
-  if (p == nullptr || length >= kLengthEnd || static_cast<ptrdiff_t>(length) > end - p) {
+  if (p == nullptr || static_cast<ptrdiff_t>(length) > end - p) {
     return {Refuse(Kind::kBadLength), nullptr};
   }
   return {p, p + length};

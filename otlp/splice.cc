@@ -22,10 +22,6 @@ constexpr uint32_t kAnyValueLast = 7;
 
 bool Is(const Field& field, uint32_t number) { return field.number == number && field.type == WireType::kLength; }
 
-size_t LengthDelimitedSize(uint32_t number, size_t content_bytes) {
-  return VarintSize(uint64_t{number} << 3) + VarintSize(content_bytes) + content_bytes;
-}
-
 // The last one, as singular fields go.
 std::string_view KeyOf(ByteView key_value) {
   std::string_view key;

@@ -29,6 +29,11 @@ constexpr size_t VarintSize(uint64_t value) {
   return (bits + 6) / 7;
 }
 
+// Of a length-delimited field with its tag and length.
+constexpr size_t LengthDelimitedSize(uint32_t field, size_t content_bytes) {
+  return VarintSize(uint64_t{field} << 3) + VarintSize(content_bytes) + content_bytes;
+}
+
 inline uint8_t* WriteVarint(uint8_t* out, uint64_t value) {
   while (value >= 0x80) {
     *out++ = static_cast<uint8_t>(value | 0x80);

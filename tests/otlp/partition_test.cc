@@ -113,6 +113,23 @@ TEST(Split, GivesNoPointItsTemporalityTwice) {
   }
 }
 
+TEST(Split, LeavesOutPointsThatAnotherKindOfDataOverrules) {
+  ExportMetricsServiceRequest gauge, sum;
+  gauge.add_resource_metrics()->add_scope_metrics()->add_metrics()->mutable_gauge()->add_data_points()->set_as_int(1);
+  sum.add_resource_metrics()->add_scope_metrics()->add_metrics()->mutable_sum()->add_data_points()->set_as_int(2);
+  const auto metric_of = [](const ExportMetricsServiceRequest& request) {
+    return request.resource_metrics(0).scope_metrics(0).metrics(0).SerializeAsString();
+  };
+  Bytes scope, container, request;
+  AppendLengthDelimited(scope, 2, metric_of(gauge) + metric_of(sum));
+  AppendLengthDelimited(container, 2, scope);
+  AppendLengthDelimited(request, 1, container);
+  const std::vector<Part> parts = Split(Signal::kMetrics, request, 10, SIZE_MAX);
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_EQ(parts[0].items, 1u);
+  EXPECT_EQ(SplitDisagreement(Signal::kMetrics, request, 10, SIZE_MAX), "");
+}
+
 TEST(Split, LeavesOutWhatHoldsNoItem) {
   ExportTraceServiceRequest request;
   request.add_resource_spans()->add_scope_spans()->mutable_scope()->set_name("idle");

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "bench/otlp_sample.h"
 #include "otlp/wire.h"
@@ -196,6 +197,23 @@ TEST(Scan, KnowsUtf8) {
   for (const std::string_view bad : {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe6\x97"}) {
     const Bytes request = RequestOf(Text(5, bad));
     EXPECT_EQ(ErrorOf(Signal::kTraces, request).kind, Kind::kBadUtf8);
+  }
+}
+
+TEST(Scan, WalksAttributesThatOnlyBeginLikePlainOnes) {
+  // A string value, and something else behind it: a field that is fine, or none at all.
+  Bytes plain = Text(1, "text");
+  for (const auto& [behind, fine] : {std::pair{"\x10\x01", true}, {"\x0f\x01", false}, {"\x0a\x7f", false}}) {
+    Bytes value(plain.view());
+    value.Append(std::string_view(behind));
+    Bytes key_value = Text(1, "key");
+    key_value.Append(Nested(2, value));
+    const Bytes span_attribute = RequestOf(Nested(9, key_value));
+    EXPECT_EQ(Scan(Signal::kTraces, span_attribute).has_value(), fine);
+    EXPECT_EQ(ScanDisagreement(Signal::kTraces, span_attribute), "");
+    const Bytes log_body = RequestOf(Nested(5, value));
+    EXPECT_EQ(Scan(Signal::kLogs, log_body).has_value(), fine);
+    EXPECT_EQ(ScanDisagreement(Signal::kLogs, log_body), "");
   }
 }
 
