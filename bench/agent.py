@@ -29,7 +29,7 @@ BIN = ROOT / "build" / "release" / "bin"
 PEERS = ROOT / "bench" / "peers"
 
 # Spans per request -> spans per second when paced: what two cores carry with any of the systems.
-PACED_SPANS_PER_S = {1: 20_000, 64: 100_000, 512: 200_000}
+PACED_SPANS_PER_S = {1: 10_000, 64: 100_000, 512: 200_000}
 # Requests under way on each of the connections when flooded.
 FLOOD_IN_FLIGHT = {1: 32, 64: 8, 512: 4}
 CONNECTIONS = 4
