@@ -9,8 +9,12 @@
 namespace tributary::pipeline {
 namespace {
 
-// A Delivery whose oldest unread frame is this old has fallen behind: the rest of the backlog then shares with the new.
-constexpr base::Nanos kFallenBehind = std::chrono::seconds(5);
+// Failures of a request's own before it is cut in half: more than an overloaded peer that answers every other request
+// deals out by chance.
+constexpr uint32_t kOwnFailuresBeforeCut = 3;
+// The longest pause a peer may demand: one that says "a year", in error or in malice, is asked again before.
+constexpr base::Nanos kDemandMax = std::chrono::minutes(10);
+constexpr uint32_t kConcurrencyAtStart = 2;
 
 }  // namespace
 
@@ -27,6 +31,7 @@ Delivery::Delivery(base::Loop& loop, std::unique_ptr<Cursor> cursor, otlp::Signa
       view_(std::move(view)),
       options_(options),
       cursor_(std::move(cursor)),
+      concurrency_(std::min(kConcurrencyAtStart, options.concurrency_max)),
       backoff_(options.retry) {
   cursor_->WhenReadable([this] { Pump(); });
 }
@@ -38,8 +43,12 @@ void Delivery::Drain() {
 
 void Delivery::SetSink(Sink& sink) {
   sink_ = &sink;
+  last_error_.clear();
   backoff_.Reset();
   resume_.Cancel();
+  for (; !to_repeat_.empty(); to_repeat_.erase(to_repeat_.begin())) {
+    fresh_.push_back(std::move(to_repeat_.begin()->second));
+  }
   Pump();
 }
 
@@ -53,25 +62,62 @@ void Delivery::SetOptions(Options options) {
 void Delivery::Pump() {
   if (paused()) return;
   const auto oldest = cursor_->oldest_unread(Cursor::From::kLive);
-  if (oldest && !cursor_->has_backlog() && loop_.now() - *oldest > kFallenBehind) cursor_->Fork();
+  if (oldest && !cursor_->has_backlog() && loop_.now() - *oldest > options_.behind_after) cursor_->Fork();
 
-  while (!paused() && in_flight_ < static_cast<uint32_t>(concurrency_)) {
-    if (!waiting_.empty()) {
-      ShipmentPtr next = std::move(waiting_.front());
-      waiting_.pop_front();
-      Launch(std::move(next));
-    } else if (const auto from = Choose()) {
-      CutFrom(*from);
-    } else {
-      break;
+  while (!paused() && in_flight_ < InFlightMax()) {
+    ShipmentPtr next = Take();
+    if (next == nullptr) return WakeWhenDue();
+    Launch(std::move(next));
+  }
+}
+
+// With nothing to send now and room for more, time is what makes something due. Otherwise an Outcome or the end of a
+// pause comes first, and pumps.
+void Delivery::WakeWhenDue() {
+  auto when = base::Time::max();
+  if (!to_repeat_.empty()) when = to_repeat_.begin()->first;
+  if (const auto oldest = cursor_->oldest_unread(Cursor::From::kLive)) {
+    when = std::min(when, *oldest + options_.flush_after);
+  }
+  if (when == base::Time::max() || (wake_.pending() && wake_at_ <= when)) return;
+  wake_at_ = when;
+  wake_ = loop_.RunAt(when, [this] { Pump(); });
+}
+
+// Not at once: an Outcome may come from within Send, and a whole Log must not be sent on one stack.
+void Delivery::PumpAtEndOfTurn() {
+  if (pump_queued_) return;
+  pump_queued_ = true;
+  loop_.AtEndOfTurn([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    pump_queued_ = false;
+    Pump();
+  });
+}
+
+// Repeats and fresh requests take turns when both are due, so that neither waits for the other to succeed.
+Delivery::ShipmentPtr Delivery::Take() {
+  const bool repeat_due = !to_repeat_.empty() && to_repeat_.begin()->first <= loop_.now();
+  if (!repeat_due || repeated_last_) {
+    ShipmentPtr fresh = TakeFresh();
+    if (fresh != nullptr || !repeat_due) {
+      repeated_last_ = false;
+      return fresh;
     }
   }
+  repeated_last_ = true;
+  return std::move(to_repeat_.extract(to_repeat_.begin()).mapped());
+}
 
-  if (!flush_.pending() && !paused()) {
-    if (const auto first = cursor_->oldest_unread(Cursor::From::kLive); first && !Due(Cursor::From::kLive)) {
-      flush_ = loop_.RunAt(*first + options_.flush_after, [this] { Pump(); });
-    }
+Delivery::ShipmentPtr Delivery::TakeFresh() {
+  if (fresh_.empty()) {
+    const auto from = Choose();
+    if (!from) return nullptr;
+    CutFrom(*from);
   }
+  ShipmentPtr next = std::move(fresh_.front());
+  fresh_.pop_front();
+  return next;
 }
 
 // Whether what is unread makes a full request, or waited long enough to be sent as it is.
@@ -94,36 +140,36 @@ std::optional<Cursor::From> Delivery::Choose() {
   return last_from_;
 }
 
-// The most that a frame can take up in a request: splicing adds at most the edit, and lengths' growth, per resource.
-size_t Delivery::SizeToSend(const Batch& batch) const {
+// Splicing adds at most the edit to a resource, and a few bytes of lengths.
+size_t Delivery::GrowthPerResource() const {
   constexpr size_t kLengthGrowth = 16;
-  const size_t per_resource = view_.edit != nullptr ? view_.edit->encoded_bytes() + kLengthGrowth : 0;
-  return batch.bytes.size() + batch.counts.resources * per_resource;
+  return view_.edit != nullptr ? view_.edit->encoded_bytes() + kLengthGrowth : 0;
 }
 
+// Cuts one request from what is unread, or several from a frame that is too large for one.
 void Delivery::CutFrom(Cursor::From from) {
+  const size_t growth_per_resource = GrowthPerResource();
   auto shipment = std::make_unique<Shipment>();
   uint64_t items = 0;
   size_t bytes = 0;
-  while (const Frame* frame = cursor_->Peek(from)) {
-    const size_t frame_bytes = SizeToSend(frame->batch);
-    const bool fits = items + frame->batch.counts.items <= options_.batch_items_max &&
-                      bytes + frame_bytes <= options_.batch_bytes_max;
+  while (Frame* frame = cursor_->Peek(from)) {
+    const Batch& batch = frame->batch;
+    const size_t growth = batch.counts.resources * growth_per_resource;
+    items += batch.counts.items;
+    bytes += batch.bytes.size() + growth;
+    const bool fits = items <= options_.batch_items_max && bytes <= options_.batch_bytes_max;
     if (!fits && !shipment->frames.empty()) break;
     cursor_->Next(from);
     if (!fits) {
-      const size_t growth = std::min(frame_bytes - frame->batch.bytes.size(), options_.batch_bytes_max / 2);
-      return CutPieces(std::make_shared<CutFrame>(CutFrame{frame, 0, {}}), frame->batch.bytes, options_.batch_items_max,
-                       options_.batch_bytes_max - growth);
+      return CutPieces(std::make_shared<CutFrame>(CutFrame{frame, 0, {}}), batch.bytes, options_.batch_items_max,
+                       options_.batch_bytes_max - std::min(growth, options_.batch_bytes_max / 2));
     }
-    items += frame->batch.counts.items;
-    bytes += frame_bytes;
     shipment->frames.push_back(frame);
   }
-  Launch(std::move(shipment));
+  fresh_.push_back(std::move(shipment));
 }
 
-// Cuts `request`, a frame or a piece of one, into pieces that wait for their turn, ahead of everything else.
+// Cuts `request`, a frame or a piece of one, into pieces that go next.
 void Delivery::CutPieces(std::shared_ptr<CutFrame> cut, base::ByteView request, uint32_t items_max, size_t bytes_max) {
   std::vector<otlp::Part> parts = otlp::Split(signal_, request, items_max, bytes_max);
   CHECK(!parts.empty());
@@ -133,15 +179,49 @@ void Delivery::CutPieces(std::shared_ptr<CutFrame> cut, base::ByteView request, 
     piece->cut = cut;
     piece->piece = std::move(part->request);
     piece->piece_items = part->items;
-    waiting_.push_front(std::move(piece));
+    fresh_.push_front(std::move(piece));
   }
+}
+
+// By frames when there are several, then by items.
+void Delivery::CutInHalf(ShipmentPtr shipment) {
+  const auto& frames = shipment->frames;
+  if (frames.size() > 1) {
+    const auto middle = frames.begin() + static_cast<std::ptrdiff_t>(frames.size() / 2);
+    auto first = std::make_unique<Shipment>(), second = std::make_unique<Shipment>();
+    first->frames.assign(frames.begin(), middle);
+    second->frames.assign(middle, frames.end());
+    fresh_.push_front(std::move(second));
+    fresh_.push_front(std::move(first));
+    return;
+  }
+  std::shared_ptr<CutFrame> cut = shipment->cut;
+  if (cut) {
+    --cut->pieces_left;  // this piece becomes two
+  } else {
+    cut = std::make_shared<CutFrame>(CutFrame{frames.front(), 0, {}});
+  }
+  const base::ByteView request = shipment->cut ? shipment->piece.view() : cut->frame->batch.bytes.view();
+  const uint32_t items = shipment->cut ? shipment->piece_items : cut->frame->batch.counts.items;
+  CutPieces(std::move(cut), request, (items + 1) / 2, SIZE_MAX);
+}
+
+void Delivery::Launch(ShipmentPtr shipment) {
+  Build(*shipment);
+  if (shipment->outgoing.items == 0) return Settle(*shipment, {});
+  if (shipment->number == 0) shipment->number = ++shipments_;
+  ++in_flight_;
+  ++requests_;
+  const Outgoing& outgoing = shipment->outgoing;
+  sink_->Send(outgoing, [this, shipment = std::move(shipment)](Outcome outcome) mutable {
+    Finish(std::move(shipment), std::move(outcome));
+  });
 }
 
 // Makes the request to send. Done anew for each attempt: a request that waits for its next attempt holds no memory but
 // its frames, which are in the Log anyway.
 void Delivery::Build(Shipment& shipment) {
   shipment.outgoing = Outgoing{.signal = signal_};
-  shipment.kept.clear();
   shipment.not_matched = 0;
   if (shipment.cut) {
     AddRequest(shipment, shipment.piece, shipment.piece_items);
@@ -166,43 +246,30 @@ void Delivery::AddRequest(Shipment& shipment, base::ByteView request, uint32_t i
   }
 }
 
-void Delivery::Launch(ShipmentPtr shipment) {
-  Build(*shipment);
-  if (shipment->outgoing.items == 0) return Settle(*shipment, {});
-  ++in_flight_;
-  ++requests_;
-  const Outgoing& outgoing = shipment->outgoing;
-  sink_->Send(outgoing, [this, shipment = std::move(shipment)](Outcome outcome) mutable {
-    Finish(std::move(shipment), std::move(outcome));
-  });
-}
-
 void Delivery::Finish(ShipmentPtr shipment, Outcome outcome) {
   CHECK(in_flight_ > 0);
+  CHECK(outcome.kind == Outcome::Kind::kDelivered || outcome.reason != Reason::kNone);
   --in_flight_;
   const uint64_t items = shipment->outgoing.items;
+  last_error_ = std::move(outcome.detail);
   Tally tally;
   switch (outcome.kind) {
     case Outcome::Kind::kDelivered: {
+      Answered(*shipment);
       const uint64_t rejected = std::min(outcome.rejected_items, items);
       tally.delivered = items - rejected;
       tally.dropped[static_cast<size_t>(Reason::kPeerRejected)] = rejected;
       Settle(*shipment, tally);
       last_error_.clear();
-      backoff_.Reset();
       concurrency_ = std::min(concurrency_ + 1 / concurrency_, static_cast<double>(options_.concurrency_max));
       break;
     }
     case Outcome::Kind::kRetry:
       ++retries_[static_cast<size_t>(outcome.reason)];
-      last_error_ = outcome.detail;
-      shipment->outgoing = Outgoing{.signal = signal_};
-      shipment->kept.clear();
-      waiting_.push_front(std::move(shipment));
-      if (!paused()) Pause(outcome);
+      Repeat(std::move(shipment), outcome.retry_after);
       break;
     case Outcome::Kind::kRefused:
-      last_error_ = outcome.detail;
+      Answered(*shipment);
       if (outcome.reason == Reason::kTooLarge && items > 1) {
         CutInHalf(std::move(shipment));
       } else {
@@ -211,15 +278,45 @@ void Delivery::Finish(ShipmentPtr shipment, Outcome outcome) {
       }
       break;
   }
-  // Not at once: an Outcome may come from within Send, and a whole Log must not be sent on one stack.
-  if (!pump_queued_) {
-    pump_queued_ = true;
-    loop_.AtEndOfTurn([this, alive = std::weak_ptr<bool>(alive_)] {
-      if (alive.expired()) return;
-      pump_queued_ = false;
-      Pump();
-    });
+  PumpAtEndOfTurn();
+}
+
+// The peer is there and says what it thinks.
+void Delivery::Answered(const Shipment& shipment) {
+  newest_answered_ = std::max(newest_answered_, shipment.number);
+  probing_ = false;
+  backoff_.Reset();
+}
+
+void Delivery::Repeat(ShipmentPtr shipment, std::optional<base::Nanos> demanded) {
+  if (demanded) demanded = std::clamp(*demanded, base::Nanos(0), kDemandMax);
+  const bool own_failure = shipment->number < newest_answered_;
+  if (!own_failure || demanded) Pause(demanded);
+  base::Time when = loop_.now();
+  if (own_failure) {
+    SlowDown();
+    if (++shipment->own_failures >= kOwnFailuresBeforeCut && shipment->outgoing.items > 1) {
+      return CutInHalf(std::move(shipment));
+    }
+    if (!shipment->own_backoff) shipment->own_backoff.emplace(options_.retry);
+    when += shipment->own_backoff->Next(demanded);
   }
+  // While it waits it holds no memory but its frames, which are in the Log anyway, or its piece of one.
+  shipment->outgoing = Outgoing{.signal = signal_};
+  shipment->kept = std::vector<base::Bytes>();
+  to_repeat_.emplace(when, std::move(shipment));
+}
+
+// The first failure of a burst counts; a later one may only make the pause longer, when the peer says so.
+void Delivery::Pause(std::optional<base::Nanos> demanded) {
+  const bool first = !paused();
+  if (first) SlowDown();
+  probing_ = true;
+  repeated_last_ = true;  // the probe is rather another request: if it is answered, this one is at fault
+  const base::Time until = loop_.now() + (first ? backoff_.Next(demanded) : demanded.value_or(base::Nanos(0)));
+  if (!first && until <= resume_at_) return;
+  resume_at_ = until;
+  resume_ = loop_.RunAt(until, [this] { Pump(); });
 }
 
 void Delivery::Settle(const Shipment& shipment, const Tally& tally) {
@@ -230,38 +327,11 @@ void Delivery::Settle(const Shipment& shipment, const Tally& tally) {
     cut.tally.Add(whole);
     if (--cut.pieces_left > 0) return;
     account_.Add(cut.tally);
-    cursor_->Acknowledge(cut.frame->sequence);
+    cursor_->Acknowledge(cut.frame);
     return;
   }
   account_.Add(whole);
-  for (const Frame* frame : shipment.frames) cursor_->Acknowledge(frame->sequence);
-}
-
-void Delivery::CutInHalf(ShipmentPtr shipment) {
-  if (shipment->frames.size() > 1) {
-    auto second = std::make_unique<Shipment>();
-    const auto middle = shipment->frames.begin() + static_cast<std::ptrdiff_t>(shipment->frames.size() / 2);
-    second->frames.assign(middle, shipment->frames.end());
-    shipment->frames.erase(middle, shipment->frames.end());
-    waiting_.push_front(std::move(second));
-    waiting_.push_front(std::move(shipment));
-    return;
-  }
-  std::shared_ptr<CutFrame> cut = shipment->cut;
-  if (cut) {
-    --cut->pieces_left;  // this piece becomes two
-  } else {
-    cut = std::make_shared<CutFrame>(CutFrame{shipment->frames.front(), 0, {}});
-  }
-  const base::ByteView request = shipment->cut ? shipment->piece.view() : cut->frame->batch.bytes.view();
-  const uint32_t items = shipment->cut ? shipment->piece_items : cut->frame->batch.counts.items;
-  CutPieces(std::move(cut), request, std::max(1u, (items + 1) / 2), SIZE_MAX);
-}
-
-void Delivery::Pause(const Outcome& outcome) {
-  concurrency_ = std::max(1.0, concurrency_ / 2);
-  flush_.Cancel();
-  resume_ = loop_.RunAfter(backoff_.Next(outcome.retry_after), [this] { Pump(); });
+  for (Frame* frame : shipment.frames) cursor_->Acknowledge(frame);
 }
 
 void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& metrics) const {
@@ -272,11 +342,11 @@ void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& met
                   static_cast<double>(totals.appended_items));
   metrics.Counter("tributary_delivered_items_total", "Items that the destination acknowledged.", labels,
                   static_cast<double>(account_.delivered));
-  for (const Reason reason :
-       {Reason::kRefused, Reason::kTooLarge, Reason::kPeerRejected, Reason::kNotMatched, Reason::kStorage}) {
-    metrics.Counter("tributary_dropped_items_total", "Items given up for a destination, by reason.",
-                    {{"signal", otlp::Name(signal_)}, {"destination", destination}, {"reason", Name(reason)}},
-                    static_cast<double>(account_.dropped[static_cast<size_t>(reason)]));
+  for (size_t i = 1; i < kReasons; ++i) {
+    metrics.Counter(
+        "tributary_dropped_items_total", "Items given up for a destination, by reason.",
+        {{"signal", otlp::Name(signal_)}, {"destination", destination}, {"reason", Name(static_cast<Reason>(i))}},
+        static_cast<double>(account_.dropped[i]));
   }
   metrics.Gauge("tributary_held_items", "Items held for a destination.", labels,
                 static_cast<double>(totals.held_items));
@@ -287,11 +357,11 @@ void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& met
                 oldest ? base::Seconds(loop_.now() - *oldest) : 0);
   metrics.Counter("tributary_requests_total", "Requests sent to a destination, repeats included.", labels,
                   static_cast<double>(requests_));
-  for (const Reason reason :
-       {Reason::kConnect, Reason::kTimeout, Reason::kThrottled, Reason::kUnavailable, Reason::kStorage}) {
-    metrics.Counter("tributary_retries_total", "Attempts that failed and will be repeated, by reason.",
-                    {{"signal", otlp::Name(signal_)}, {"destination", destination}, {"reason", Name(reason)}},
-                    static_cast<double>(retries_[static_cast<size_t>(reason)]));
+  for (size_t i = 1; i < kReasons; ++i) {
+    metrics.Counter(
+        "tributary_retries_total", "Attempts that failed and will be repeated, by reason.",
+        {{"signal", otlp::Name(signal_)}, {"destination", destination}, {"reason", Name(static_cast<Reason>(i))}},
+        static_cast<double>(retries_[i]));
   }
   metrics.Gauge("tributary_requests_in_flight", "Requests under way to a destination.", labels, in_flight_);
   metrics.Gauge("tributary_concurrency_limit", "How many requests may be under way now.", labels, concurrency_);

@@ -3,17 +3,25 @@
 //
 // It cuts Outgoing requests from what is unread (by items, bytes and age), has several under way, and acts on each
 // Outcome: acknowledge, wait and try again, cut in half, or drop and count. How many are under way follows the peer:
-// one more for each round of successes, half after a failure. A failure pauses the whole Delivery, not one request, so
-// a peer in trouble sees one probe and not a storm. After an outage old and new telemetry take turns, so that what
-// happens now is visible before the backlog is through.
+// one more for each round of successes, half after a failure.
+//
+// A failure is the peer's until proven otherwise: the whole Delivery pauses, and then one request goes ahead of the
+// others, so a peer in trouble sees one probe and not a storm. But when the peer meanwhile answered a request that was
+// sent later, the failure is the request's own: it waits alone, longer each time, and after a few such failures it is
+// cut in half, so that what a peer cannot stomach ends up alone and small while everything else flows.
+//
+// Requests to repeat and new ones take turns, and so do old and new telemetry after an outage: what happens now is
+// visible before the backlog is through.
 //
 // Lives on the loop's thread. Never drops for lack of time: how long to hold is the Log's cap.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,7 +41,9 @@ class Delivery {
     uint32_t batch_items_max = 8192;
     size_t batch_bytes_max = 4 << 20;  // of one request, uncompressed: what a default gRPC server takes
     base::Nanos flush_after = std::chrono::milliseconds(200);
-    uint32_t concurrency_max = 16;
+    // A Delivery whose oldest unread frame is older has fallen behind: what is unread then shares with what is new.
+    base::Nanos behind_after = std::chrono::seconds(5);
+    uint32_t concurrency_max = 16;  // at least 1
     Backoff::Options retry;
   };
   // What the destination sees of each frame. Both may change between frames.
@@ -42,13 +52,13 @@ class Delivery {
     std::function<bool(base::ByteView)> select;  // which resource containers to send; empty: all
   };
 
-  // `cursor` and `sink` belong to a Destination, which destroys the Sink first.
+  // `sink` belongs to a Destination, which destroys it first.
   Delivery(base::Loop& loop, std::unique_ptr<Cursor> cursor, otlp::Signal signal, Sink& sink, View view,
            Options options);
 
   // Sends what is unread without waiting for full batches, from now on.
   void Drain();
-  // Uses another Sink for what is sent from now on, at once.
+  // Uses another Sink for what is sent from now on, at once. The one before may be gone already.
   void SetSink(Sink& sink);
   void SetOptions(Options options);
   void SetView(View view) { view_ = std::move(view); }
@@ -71,35 +81,53 @@ class Delivery {
   };
   // A frame that had to be cut into several requests.
   struct CutFrame {
-    const Frame* frame;
+    Frame* frame;
     uint32_t pieces_left;
     Tally tally;
   };
   // One request, from being cut until it is delivered or dropped: either some whole frames, or one piece of a frame.
   struct Shipment {
-    std::vector<const Frame*> frames;
+    std::vector<Frame*> frames;
     std::shared_ptr<CutFrame> cut;
     base::Bytes piece;  // of `cut`
     uint32_t piece_items = 0;
-    std::vector<base::Bytes> kept;  // what `select` left of the frames, where it did not leave all
-    uint64_t not_matched = 0;
+
+    uint64_t number = 0;  // in the order of first attempts, from 1
+    uint32_t own_failures = 0;
+    std::optional<Backoff> own_backoff;
+
+    // Of the attempt under way:
     Outgoing outgoing;
+    std::vector<base::Bytes> kept;  // what `select` left of the frames
+    uint64_t not_matched = 0;
   };
   using ShipmentPtr = std::unique_ptr<Shipment>;
 
   void Pump();
+  void PumpAtEndOfTurn();
+  void WakeWhenDue();
+  uint32_t InFlightMax() const { return probing_ ? 1 : static_cast<uint32_t>(concurrency_); }
+
+  // What to send next; nullptr when nothing is due.
+  ShipmentPtr Take();
+  ShipmentPtr TakeFresh();
   bool Due(Cursor::From from) const;
   std::optional<Cursor::From> Choose();
   void CutFrom(Cursor::From from);
   void CutPieces(std::shared_ptr<CutFrame> cut, base::ByteView request, uint32_t items_max, size_t bytes_max);
+  void CutInHalf(ShipmentPtr shipment);
+
+  void Launch(ShipmentPtr shipment);
   void Build(Shipment& shipment);
   void AddRequest(Shipment& shipment, base::ByteView request, uint32_t items);
-  void Launch(ShipmentPtr shipment);
+  size_t GrowthPerResource() const;
+
   void Finish(ShipmentPtr shipment, Outcome outcome);
+  void Answered(const Shipment& shipment);
+  void Repeat(ShipmentPtr shipment, std::optional<base::Nanos> demanded);
+  void Pause(std::optional<base::Nanos> demanded);
+  void SlowDown() { concurrency_ = std::max(1.0, concurrency_ / 2); }
   void Settle(const Shipment& shipment, const Tally& tally);
-  void CutInHalf(ShipmentPtr shipment);
-  void Pause(const Outcome& outcome);
-  size_t SizeToSend(const Batch& batch) const;
 
   base::Loop& loop_;
   otlp::Signal signal_;
@@ -108,13 +136,21 @@ class Delivery {
   Options options_;
   std::unique_ptr<Cursor> cursor_;
 
-  std::deque<ShipmentPtr> waiting_;  // cut and not under way: to be tried again, or pieces awaiting their turn
+  std::deque<ShipmentPtr> fresh_;                     // cut, and not tried yet
+  std::multimap<base::Time, ShipmentPtr> to_repeat_;  // by when
+  bool repeated_last_ = false;
+  Cursor::From last_from_ = Cursor::From::kLive;
+
   uint32_t in_flight_ = 0;
-  double concurrency_ = 2;  // how many may be under way, between 1 and concurrency_max
+  double concurrency_;            // how many may be under way, between 1 and concurrency_max
+  bool probing_ = false;          // nothing was answered since a failure
+  uint64_t shipments_ = 0;        // numbers given
+  uint64_t newest_answered_ = 0;  // the highest number that the peer answered for good
   Backoff backoff_;
   base::Loop::Timer resume_;  // pending while paused
-  base::Loop::Timer flush_;
-  Cursor::From last_from_ = Cursor::From::kLive;
+  base::Time resume_at_{};
+  base::Loop::Timer wake_;  // for what becomes due by itself
+  base::Time wake_at_{};
   bool draining_ = false;
   bool pump_queued_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // end-of-turn tasks may outlive the Delivery

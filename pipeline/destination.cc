@@ -39,7 +39,8 @@ void Destination::Drain() {
 }
 
 void Destination::ReplaceSink(std::unique_ptr<Sink> sink) {
-  std::swap(sink_, sink);
+  sink_.reset();  // tells its last Outcomes before the Deliveries start anew
+  sink_ = std::move(sink);
   for (const auto& delivery : deliveries_) delivery->SetSink(*sink_);
 }
 

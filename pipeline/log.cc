@@ -1,6 +1,7 @@
 #include "pipeline/log.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/check.h"
@@ -28,9 +29,11 @@ void Log::Append(Batch batch, Answer answer) {
   Queue& queue = queues_[batch.signal];
   if (!queue.cursors.empty()) {
     bytes_ += cost;
-    for (Cursor* cursor : queue.cursors) cursor->Appended(batch, cost);
-    const auto readers = static_cast<uint32_t>(queue.cursors.size());
-    queue.frames.push_back({{queue.end(), loop_.now(), cost, std::move(batch)}, readers});
+    auto* frame = new Frame(std::move(batch), loop_.now(), cost, queue.cursor_bits);
+    frame->previous_ = queue.last;
+    (queue.last != nullptr ? queue.last->next_ : queue.first) = frame;
+    queue.last = frame;
+    for (Cursor* cursor : queue.cursors) cursor->Appended(frame);
   }
   answer(Taken::kYes);
 }
@@ -56,18 +59,15 @@ void Log::WriteMetrics(base::MetricsText& metrics) const {
                 static_cast<double>(options_.bytes_max));
 }
 
-// One reader less for the frame at `sequence`; the last one frees its bytes at once, even behind frames that stay.
-void Log::Release(Queue& queue, uint64_t sequence) {
-  Held& held = queue.at(sequence);
-  CHECK(held.readers > 0);
-  if (--held.readers > 0) return;
-  MeasureDrain(held.frame.cost_bytes);
-  bytes_ -= held.frame.cost_bytes;
-  held.frame.batch.bytes = base::Bytes();
-  while (!queue.frames.empty() && queue.frames.front().readers == 0) {
-    queue.frames.pop_front();
-    ++queue.first;
-  }
+// One reader less for `frame`; the last one frees it.
+void Log::Release(Queue& queue, Frame* frame, uint64_t cursor_bit) {
+  frame->readers_ &= ~cursor_bit;
+  if (frame->readers_ != 0) return;
+  (frame->previous_ != nullptr ? frame->previous_->next_ : queue.first) = frame->next_;
+  (frame->next_ != nullptr ? frame->next_->previous_ : queue.last) = frame->previous_;
+  MeasureDrain(frame->cost_bytes);
+  bytes_ -= frame->cost_bytes;
+  delete frame;
 }
 
 void Log::MeasureDrain(size_t bytes) {
@@ -82,25 +82,34 @@ void Log::MeasureDrain(size_t bytes) {
 }
 
 Cursor::Cursor(Log& log, otlp::Signal signal) : log_(log), queue_(log.queues_[signal]) {
-  acknowledged_below_ = live_next_ = queue_.end();
+  const int free_bit = std::countr_one(queue_.cursor_bits);
+  CHECK(free_bit < Log::kCursorsMax);
+  bit_ = uint64_t{1} << free_bit;
+  queue_.cursor_bits |= bit_;
   queue_.cursors.push_back(this);
 }
 
 Cursor::~Cursor() {
   std::erase(queue_.cursors, this);
-  const uint64_t end = queue_.end();
-  for (uint64_t sequence = acknowledged_below_; sequence < end; ++sequence) {
-    const uint64_t i = sequence - acknowledged_below_;
-    if (i >= acknowledged_.size() || !acknowledged_[i]) log_.Release(queue_, sequence);
+  queue_.cursor_bits &= ~bit_;
+  for (Frame* frame = oldest_; frame != nullptr;) {
+    Frame* next = frame->next_;
+    if (Holds(frame)) log_.Release(queue_, frame, bit_);
+    frame = next;
   }
 }
 
-void Cursor::Appended(const Batch& batch, size_t cost_bytes) {
-  totals_.appended_items += batch.counts.items;
-  totals_.held_items += batch.counts.items;
-  totals_.held_bytes += cost_bytes;
-  live_unread_.items += batch.counts.items;
-  live_unread_.bytes += batch.bytes.size();
+void Cursor::Appended(Frame* frame) {
+  const uint32_t items = frame->batch.counts.items;
+  totals_.appended_items += items;
+  totals_.held_items += items;
+  totals_.held_bytes += frame->cost_bytes;
+  if (oldest_ == nullptr) oldest_ = frame;
+  if (live_.unread.frames == 0) live_.next = frame;
+  ++live_.unread.frames;
+  live_.unread.items += items;
+  live_.unread.bytes += frame->batch.bytes.size();
+
   if (notice_queued_ || !readable_) return;
   notice_queued_ = true;
   log_.loop_.AtEndOfTurn([this, alive = std::weak_ptr<bool>(alive_)] {
@@ -110,18 +119,14 @@ void Cursor::Appended(const Batch& batch, size_t cost_bytes) {
   });
 }
 
-const Frame* Cursor::Peek(From from) const {
-  if (from == From::kBacklog) return has_backlog() ? &queue_.at(backlog_next_).frame : nullptr;
-  return live_next_ < queue_.end() ? &queue_.at(live_next_).frame : nullptr;
-}
-
-const Frame* Cursor::Next(From from) {
-  const Frame* frame = Peek(from);
+Frame* Cursor::Next(From from) {
+  Frame* frame = Peek(from);
   if (frame == nullptr) return nullptr;
-  Unread& unread = from == From::kBacklog ? backlog_unread_ : live_unread_;
-  unread.items -= frame->batch.counts.items;
-  unread.bytes -= frame->batch.bytes.size();
-  ++(from == From::kBacklog ? backlog_next_ : live_next_);
+  Ahead& position = from == From::kBacklog ? backlog_ : live_;
+  --position.unread.frames;
+  position.unread.items -= frame->batch.counts.items;
+  position.unread.bytes -= frame->batch.bytes.size();
+  position.next = frame->next_;
   return frame;
 }
 
@@ -132,32 +137,23 @@ std::optional<base::Time> Cursor::oldest_unread(From from) const {
 
 void Cursor::Fork() {
   CHECK(!has_backlog());
-  backlog_next_ = live_next_;
-  backlog_end_ = live_next_ = queue_.end();
-  backlog_unread_ = std::exchange(live_unread_, {});
+  backlog_ = std::exchange(live_, {});
 }
 
-void Cursor::Acknowledge(uint64_t sequence) {
-  CHECK(sequence >= acknowledged_below_ && sequence < queue_.end());
-  const Frame& frame = queue_.at(sequence).frame;
-  totals_.acknowledged_items += frame.batch.counts.items;
-  totals_.held_items -= frame.batch.counts.items;
-  totals_.held_bytes -= frame.cost_bytes;
-
-  const uint64_t i = sequence - acknowledged_below_;
-  if (i >= acknowledged_.size()) acknowledged_.resize(i + 1);
-  CHECK(!acknowledged_[i]);
-  acknowledged_[i] = true;
-  log_.Release(queue_, sequence);
-  while (!acknowledged_.empty() && acknowledged_.front()) {
-    acknowledged_.pop_front();
-    ++acknowledged_below_;
+void Cursor::Acknowledge(Frame* frame) {
+  CHECK(Holds(frame));
+  totals_.acknowledged_items += frame->batch.counts.items;
+  totals_.held_items -= frame->batch.counts.items;
+  totals_.held_bytes -= frame->cost_bytes;
+  if (frame == oldest_) {
+    do oldest_ = oldest_->next_;
+    while (oldest_ != nullptr && !Holds(oldest_));
   }
+  log_.Release(queue_, frame, bit_);
 }
 
 std::optional<base::Time> Cursor::oldest_held() const {
-  if (acknowledged_below_ == queue_.end()) return std::nullopt;
-  return queue_.at(acknowledged_below_).frame.appended;
+  return oldest_ != nullptr ? std::optional(oldest_->appended) : std::nullopt;
 }
 
 }  // namespace tributary::pipeline

@@ -9,11 +9,11 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -26,12 +26,22 @@ namespace tributary::pipeline {
 
 class Cursor;
 
-// A Batch in a Log.
-struct Frame {
-  uint64_t sequence;  // consecutive per signal
-  base::Time appended;
-  size_t cost_bytes;  // what it counts for against the Log's cap
-  Batch batch;
+// A Batch in a Log, at its place until every Cursor has acknowledged it.
+class Frame {
+ public:
+  const Batch batch;
+  const base::Time appended;
+  const size_t cost_bytes;  // what it counts for against the Log's cap
+
+ private:
+  friend class Log;
+  friend class Cursor;
+  Frame(Batch the_batch, base::Time now, size_t cost, uint64_t cursors)
+      : batch(std::move(the_batch)), appended(now), cost_bytes(cost), readers_(cursors) {}
+
+  uint64_t readers_;  // the bits of those Cursors that have not acknowledged it
+  Frame* previous_ = nullptr;
+  Frame* next_ = nullptr;
 };
 
 class Log {
@@ -39,6 +49,7 @@ class Log {
   struct Options {
     size_t bytes_max = 64 << 20;
   };
+  static constexpr int kCursorsMax = 64;
   enum class Taken : uint8_t { kYes, kFull };
   using Answer = std::move_only_function<void(Taken)>;
 
@@ -60,24 +71,22 @@ class Log {
 
   void WriteMetrics(base::MetricsText& metrics) const;
 
-  // A Cursor that sees the frames of `signal` appended from now on. The Log must outlive it.
+  // A Cursor that sees the frames of `signal` appended from now on. The Log must outlive it. At most kCursorsMax per
+  // signal at a time.
   std::unique_ptr<Cursor> OpenCursor(otlp::Signal signal);
 
  private:
   friend class Cursor;
-  struct Held {
-    Frame frame;
-    uint32_t readers;  // Cursors that have not acknowledged it
-  };
+  // The frames of one signal, oldest first, linked so that one may go from between those that stay: nothing is left of
+  // what is delivered, however long one frame before it is held.
   struct Queue {
-    std::deque<Held> frames;  // front has sequence `first`
-    uint64_t first = 0;
+    Frame* first = nullptr;
+    Frame* last = nullptr;
     std::vector<Cursor*> cursors;
-    uint64_t end() const { return first + frames.size(); }
-    Held& at(uint64_t sequence) { return frames[sequence - first]; }
+    uint64_t cursor_bits = 0;
   };
 
-  void Release(Queue& queue, uint64_t sequence);
+  void Release(Queue& queue, Frame* frame, uint64_t cursor_bit);
   void MeasureDrain(size_t bytes);
 
   base::Loop& loop_;
@@ -107,6 +116,7 @@ class Cursor {
 
   // What Next() has still to return.
   struct Unread {
+    uint64_t frames = 0;
     uint64_t items = 0;
     size_t bytes = 0;
   };
@@ -115,21 +125,21 @@ class Cursor {
   Cursor(const Cursor&) = delete;
   Cursor& operator=(const Cursor&) = delete;
 
-  // The next unread frame, or nullptr when there is none. Stays valid, at its place, until acknowledged. Without a Fork
-  // everything is live.
-  const Frame* Next(From from);
+  // The next unread frame, or nullptr when there is none. Without a Fork everything is live.
+  Frame* Next(From from);
   // The same frame without reading it.
-  const Frame* Peek(From from) const;
-  void Acknowledge(uint64_t sequence);
+  Frame* Peek(From from) const { return unread(from).frames > 0 ? ahead(from).next : nullptr; }
+  // Lets go of a frame that was read.
+  void Acknowledge(Frame* frame);
 
-  bool has_backlog() const { return backlog_next_ < backlog_end_; }
+  bool has_backlog() const { return backlog_.unread.frames > 0; }
   void Fork();
 
   // Calls `readable` at the end of the turn in which frames were appended.
   void WhenReadable(base::Loop::Task readable) { readable_ = std::move(readable); }
 
   const Totals& totals() const { return totals_; }
-  Unread unread(From from) const { return from == From::kBacklog ? backlog_unread_ : live_unread_; }
+  const Unread& unread(From from) const { return ahead(from).unread; }
   // When the next unread frame was appended.
   std::optional<base::Time> oldest_unread(From from) const;
   // When the oldest unacknowledged frame was appended.
@@ -137,18 +147,23 @@ class Cursor {
 
  private:
   friend class Log;
+  // What is ahead of a reading position.
+  struct Ahead {
+    Frame* next = nullptr;  // meaningful while frames are unread
+    Unread unread;
+  };
+
   Cursor(Log& log, otlp::Signal signal);
-  void Appended(const Batch& batch, size_t cost_bytes);
+  void Appended(Frame* frame);
+  bool Holds(const Frame* frame) const { return (frame->readers_ & bit_) != 0; }
+  const Ahead& ahead(From from) const { return from == From::kBacklog ? backlog_ : live_; }
 
   Log& log_;
   Log::Queue& queue_;
-  uint64_t acknowledged_below_;    // everything before this is acknowledged
-  std::deque<bool> acknowledged_;  // from acknowledged_below_ on, acknowledged out of order
-  uint64_t backlog_next_ = 0;
-  uint64_t backlog_end_ = 0;
-  uint64_t live_next_;
-  Unread backlog_unread_;
-  Unread live_unread_;
+  uint64_t bit_;             // of this Cursor in Frame::readers_
+  Frame* oldest_ = nullptr;  // of those not acknowledged
+  Ahead backlog_;
+  Ahead live_;
   Totals totals_;
   base::Loop::Task readable_;
   bool notice_queued_ = false;
