@@ -32,7 +32,8 @@ Delivery::Delivery(base::Loop& loop, std::unique_ptr<Cursor> cursor, otlp::Signa
       options_(options),
       cursor_(std::move(cursor)),
       concurrency_(std::min(kConcurrencyAtStart, options.concurrency_max)),
-      backoff_(options.retry) {
+      backoff_(options.retry),
+      pump_(loop, [this] { Pump(); }) {
   cursor_->WhenReadable([this] { Pump(); });
 }
 
@@ -82,17 +83,6 @@ void Delivery::WakeWhenDue() {
   if (when == base::Time::max() || (wake_.pending() && wake_at_ <= when)) return;
   wake_at_ = when;
   wake_ = loop_.RunAt(when, [this] { Pump(); });
-}
-
-// Not at once: an Outcome may come from within Send, and a whole Log must not be sent on one stack.
-void Delivery::PumpAtEndOfTurn() {
-  if (pump_queued_) return;
-  pump_queued_ = true;
-  loop_.AtEndOfTurn([this, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired()) return;
-    pump_queued_ = false;
-    Pump();
-  });
 }
 
 // Repeats and fresh requests take turns when both are due, so that neither waits for the other to succeed.
@@ -278,7 +268,7 @@ void Delivery::Finish(ShipmentPtr shipment, Outcome outcome) {
       }
       break;
   }
-  PumpAtEndOfTurn();
+  pump_.Ask();
 }
 
 // The peer is there and says what it thinks.

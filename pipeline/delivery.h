@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "base/end_of_turn.h"
 #include "base/loop.h"
 #include "otlp/splice.h"
 #include "pipeline/backoff.h"
@@ -104,7 +105,6 @@ class Delivery {
   using ShipmentPtr = std::unique_ptr<Shipment>;
 
   void Pump();
-  void PumpAtEndOfTurn();
   void WakeWhenDue();
   uint32_t InFlightMax() const { return probing_ ? 1 : static_cast<uint32_t>(concurrency_); }
 
@@ -152,8 +152,8 @@ class Delivery {
   base::Loop::Timer wake_;  // for what becomes due by itself
   base::Time wake_at_{};
   bool draining_ = false;
-  bool pump_queued_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // end-of-turn tasks may outlive the Delivery
+  // After an Outcome. Not at once, since one may come from within Send, and a whole Log must not be sent on one stack.
+  base::EndOfTurn pump_;
 
   Tally account_;
   uint64_t requests_ = 0;

@@ -81,7 +81,8 @@ void Log::MeasureDrain(size_t bytes) {
   drain_window_bytes_ += bytes;
 }
 
-Cursor::Cursor(Log& log, otlp::Signal signal) : log_(log), queue_(log.queues_[signal]) {
+Cursor::Cursor(Log& log, otlp::Signal signal)
+    : log_(log), queue_(log.queues_[signal]), notice_(log.loop_, [this] { readable_(); }) {
   const int free_bit = std::countr_one(queue_.cursor_bits);
   CHECK(free_bit < Log::kCursorsMax);
   bit_ = uint64_t{1} << free_bit;
@@ -109,14 +110,7 @@ void Cursor::Appended(Frame* frame) {
   ++live_.unread.frames;
   live_.unread.items += items;
   live_.unread.bytes += frame->batch.bytes.size();
-
-  if (notice_queued_ || !readable_) return;
-  notice_queued_ = true;
-  log_.loop_.AtEndOfTurn([this, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired()) return;
-    notice_queued_ = false;
-    readable_();
-  });
+  if (readable_) notice_.Ask();
 }
 
 Frame* Cursor::Next(From from) {

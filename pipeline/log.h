@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/end_of_turn.h"
 #include "base/loop.h"
 #include "base/metrics_text.h"
 #include "otlp/signal.h"
@@ -166,8 +167,7 @@ class Cursor {
   Ahead live_;
   Totals totals_;
   base::Loop::Task readable_;
-  bool notice_queued_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // end-of-turn notices may outlive the Cursor
+  base::EndOfTurn notice_;
 };
 
 }  // namespace tributary::pipeline

@@ -404,8 +404,9 @@ TEST(Delivery, OldAndNewTakeTurnsAfterAnOutage) {
   };
   rig.RunUntil([&] { return rig.destination().held_items() == 0; });
   ASSERT_GT(is_new.size(), 16u);
-  EXPECT_GE(std::count(is_new.begin(), is_new.begin() + 16, true), 6);
-  EXPECT_GE(std::count(is_new.begin(), is_new.begin() + 16, false), 6);
+  // What failed once, the rest of the backlog and what is new: the new has a quarter of the turns at least.
+  EXPECT_GE(std::count(is_new.begin(), is_new.begin() + 16, true), 4);
+  EXPECT_GE(std::count(is_new.begin(), is_new.begin() + 16, false), 4);
 }
 
 TEST(Delivery, AnOutageOfAHundredThousandTinyFramesEndsInFullRequests) {
