@@ -128,7 +128,8 @@ bool Scanner::Walk(Message&& message, Position p, Position end) {
     const Position field = p;
     const Tag tag = ReadTag(p);
     p = message.Field(*this, tag.behind, end, tag.value);
-    if (Failed(p, end)) [[unlikely]] return Located(message.kType, field, p, tag.value) != nullptr;
+    if (Failed(p, end)) [[unlikely]]
+      return Located(message.kType, field, p, tag.value) != nullptr;
   }
   return true;
 }
