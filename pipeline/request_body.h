@@ -30,11 +30,13 @@ class RequestBody {
   std::optional<HttpService::BodyFault> Append(base::ByteView more) {
     const size_t size = bytes_.size() + more.size();
     if (size > bytes_max_) return HttpService::BodyFault::kTooLarge;
-    const size_t steps = (size + kStepBytes - 1) / kStepBytes * kStepBytes;
-    const size_t step = std::max(size, std::min(declared_, steps));
-    if (!reservation_.GrowTo(step)) return HttpService::BodyFault::kNoMemory;
-    // Twice the memory each time, since moving what is there costs; what was not written to is not there yet.
-    if (size > bytes_.capacity()) bytes_.Reserve(std::max(step, std::min(declared_, 2 * bytes_.capacity())));
+    // Counted in small steps, or a few senders who stop half-way would hold the whole budget with next to nothing.
+    if (!reservation_.GrowTo(RoundUp(size, kCountedBytes))) return HttpService::BodyFault::kNoMemory;
+    // Taken in large ones, twice as much each time, since moving what is there costs; what was not written to is not
+    // there yet.
+    if (size > bytes_.capacity()) {
+      bytes_.Reserve(std::max(RoundUp(size, kTakenBytes), std::min(declared_, 2 * bytes_.capacity())));
+    }
     bytes_.Append(more);
     return std::nullopt;
   }
@@ -47,7 +49,13 @@ class RequestBody {
   }
 
  private:
-  static constexpr size_t kStepBytes = 256 << 10;
+  static constexpr size_t kCountedBytes = 16 << 10;
+  static constexpr size_t kTakenBytes = 256 << 10;
+
+  // `size` in whole steps, but no more than was declared.
+  size_t RoundUp(size_t size, size_t step) const {
+    return std::max(size, std::min(declared_, (size + step - 1) / step * step));
+  }
 
   size_t bytes_max_ = 0;
   size_t declared_ = SIZE_MAX;
