@@ -33,6 +33,8 @@ class Store {
     std::string path;
     uint64_t bytes_max = 512 << 20;  // of the file and its write-ahead log together, at least kBytesMaxMin
     base::Nanos age_max = std::chrono::hours(24);
+
+    bool operator==(const Options&) const = default;
   };
   static constexpr uint64_t kBytesMaxMin = 16 << 20;
 

@@ -29,6 +29,7 @@ class SignalSet {
   constexpr SignalSet With(Signal signal) const { return SignalSet(bits_ | 1u << static_cast<unsigned>(signal)); }
   constexpr bool Has(Signal signal) const { return bits_ >> static_cast<unsigned>(signal) & 1; }
   constexpr bool empty() const { return bits_ == 0; }
+  constexpr bool operator==(const SignalSet&) const = default;
 
  private:
   constexpr explicit SignalSet(unsigned bits) : bits_(bits) {}

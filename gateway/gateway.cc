@@ -1,0 +1,133 @@
+#include "gateway/gateway.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "base/socket.h"
+#include "gateway/file_sink.h"
+
+namespace tributary::gateway {
+
+base::Result<std::unique_ptr<Gateway>> Gateway::Start(base::Loop& loop, Config config) {
+  std::unique_ptr<Gateway> gateway(new Gateway(loop, config.memory));
+  for (const SinkSettings& settings : config.sinks) {
+    auto opened = gateway->Open(settings);
+    if (!opened) return std::unexpected(opened.error());
+    gateway->Put(settings, std::move(*opened));
+  }
+  if (base::Status status = gateway->pipeline_.Open(config.listen); !status) return std::unexpected(status.error());
+  gateway->config_ = std::move(config);
+  return gateway;
+}
+
+base::Status Gateway::Reload(Config config) {
+  if (config.listen != config_.listen) {
+    return base::Fail(
+        "listen: addresses and TLS files cannot change while running; restart the gateway to change them");
+  }
+  std::vector<Opened> opened;
+  for (const SinkSettings& settings : config.sinks) {
+    if (base::Status status = CheckChange(settings); !status) return status;
+    if (Find(settings.name) != nullptr && std::holds_alternative<LocalSettings>(settings.target)) {
+      opened.emplace_back();  // the store stays
+      continue;
+    }
+    auto fresh = Open(settings);
+    if (!fresh) return std::unexpected(fresh.error());
+    opened.push_back(std::move(*fresh));
+  }
+  RemoveUnlisted(config.sinks);
+  for (size_t i = 0; i < opened.size(); ++i) Put(config.sinks[i], std::move(opened[i]));
+  pipeline_.SetMemory(config.memory);
+  config_ = std::move(config);
+  return {};
+}
+
+void Gateway::Drain(base::Nanos grace, std::move_only_function<void(uint64_t)> drained) {
+  pipeline_.Drain(grace, std::move(drained));
+}
+
+base::Result<Gateway::Opened> Gateway::Open(const SinkSettings& settings) {
+  const auto fail = [&settings](const base::Error& error) {
+    return base::Fail("sink {}: {}", settings.name, error.message);
+  };
+  if (const auto* otlp = std::get_if<pipeline::OtlpClient::Options>(&settings.target)) {
+    auto client = pipeline::OtlpClient::Create(loop_, *otlp);
+    if (!client) return fail(client.error());
+    return Opened{.sink = std::move(*client), .browser = nullptr};
+  }
+  if (const auto* file = std::get_if<RotatingFile::Options>(&settings.target)) {
+    auto sink = FileSink::Open(loop_, *file);
+    if (!sink) return fail(sink.error());
+    return Opened{.sink = std::move(*sink), .browser = nullptr};
+  }
+  const auto& local = std::get<LocalSettings>(settings.target);
+  auto store = LocalStore::Open(loop_, local.store);
+  if (!store) return fail(store.error());
+  Opened opened;
+  if (!local.pages.empty()) {
+    opened.browser = std::make_unique<Browser>(loop_, **store);
+    const auto address = base::Address::Parse(local.pages);
+    if (!address) return fail(address.error());
+    const auto bound = opened.browser->server.Listen(*address);
+    if (!bound) return fail(bound.error());
+    spdlog::info("pages of {} at http://{}/", settings.name, bound->ToString());
+  }
+  opened.sink = std::move(*store);
+  return opened;
+}
+
+// Whether a running gateway can go from the settings in force for this sink, if there are any, to these.
+base::Status Gateway::CheckChange(const SinkSettings& settings) const {
+  const auto old = std::ranges::find(config_.sinks, settings.name, &SinkSettings::name);
+  if (old == config_.sinks.end()) return {};
+  constexpr const char* kRemedy = "cannot change while running; restart the gateway, or add a sink of another name";
+  if (old->signals != settings.signals) return base::Fail("sink {}: signals {}", settings.name, kRemedy);
+  if (old->target.index() != settings.target.index()) return base::Fail("sink {}: type {}", settings.name, kRemedy);
+  const auto* local = std::get_if<LocalSettings>(&settings.target);
+  if (local != nullptr && *local != std::get<LocalSettings>(old->target)) {
+    return base::Fail("sink {}: path, limit, age and pages {}", settings.name, kRemedy);
+  }
+  return {};
+}
+
+// Makes the sink's destination, or changes it to these settings. Without `opened.sink` the sink that is there stays.
+void Gateway::Put(const SinkSettings& settings, Opened opened) {
+  pipeline::Delivery::View view;
+  if (!settings.when.empty()) {
+    view.select = [when = settings.when](base::ByteView container) { return when.Matches(container); };
+  }
+  if (opened.browser) browsers_[settings.name] = std::move(opened.browser);
+  pipeline::Destination* destination = Find(settings.name);
+  if (destination == nullptr) {
+    pipeline_.destinations().push_back(std::make_unique<pipeline::Destination>(
+        loop_, pipeline_.log(), settings.name, settings.signals, std::move(opened.sink), view, settings.delivery));
+    return;
+  }
+  if (opened.sink) destination->ReplaceSink(std::move(opened.sink));
+  destination->SetOptions(settings.delivery);
+  destination->SetView(view);
+}
+
+void Gateway::RemoveUnlisted(const std::vector<SinkSettings>& sinks) {
+  std::erase_if(pipeline_.destinations(), [this, &sinks](const std::unique_ptr<pipeline::Destination>& destination) {
+    const std::string& name = destination->name();
+    if (std::ranges::find(sinks, name, &SinkSettings::name) != sinks.end()) return false;
+    spdlog::warn("sink {} is gone from the configuration: {} items that it held are dropped", name,
+                 destination->held_items());
+    browsers_.erase(name);
+    return true;
+  });
+}
+
+pipeline::Destination* Gateway::Find(const std::string& name) {
+  const auto& destinations = pipeline_.destinations();
+  const auto found =
+      std::ranges::find_if(destinations, [&name](const auto& destination) { return destination->name() == name; });
+  return found == destinations.end() ? nullptr : found->get();
+}
+
+}  // namespace tributary::gateway
