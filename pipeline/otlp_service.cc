@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kProtobuf = "application/x-protobuf";
 constexpr std::string_view kJson = "application/json";
+constexpr std::string_view kEncodings = "identity, gzip, deflate, zstd";
 
 // The field that a BadRequest blames: the request itself; the description says where in it.
 constexpr std::string_view kWholeRequest = "request";
@@ -124,7 +125,10 @@ std::optional<HttpResponse> OtlpService::RefuseHead(const HttpHead& head, std::o
   }
   if (!ParseEncoding(head.content_encoding_untrusted)) {
     intake_.CountRefused(*signal, Intake::Refusal::kBadEncoding);
-    return Refuse(form, 415, GrpcCode::kUnimplemented, "encodings taken are identity, gzip, deflate and zstd");
+    HttpResponse response =
+        Refuse(form, 415, GrpcCode::kUnimplemented, "encodings taken are identity, gzip, deflate and zstd");
+    response.headers.emplace_back(head.is_grpc ? "grpc-accept-encoding" : "accept-encoding", kEncodings);
+    return response;
   }
   if (body_bytes.value_or(0) > options_.request_bytes_max) return TooLarge(form, *signal);
   if (const auto retry_after = intake_.Pressure(body_bytes.value_or(0))) {

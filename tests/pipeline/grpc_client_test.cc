@@ -1,9 +1,12 @@
 // The server against gRPC's own C++ client.
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <chrono>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -67,9 +70,9 @@ class ServerThread {
 };
 
 // A channel with a connection of its own.
-std::shared_ptr<grpc::Channel> Connect(const std::string& address,
-                                       std::shared_ptr<grpc::ChannelCredentials> credentials =
-                                           grpc::InsecureChannelCredentials()) {
+std::shared_ptr<grpc::Channel> Connect(
+    const std::string& address,
+    std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials()) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(-1);
@@ -89,7 +92,8 @@ trace::ExportTraceServiceRequest Spans(int spans) {
 }
 
 grpc::Status Export(grpc::Channel& channel, const trace::ExportTraceServiceRequest& request,
-                    std::chrono::milliseconds timeout = 60s, grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
+                    std::chrono::milliseconds timeout = 60s,
+                    grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
   const auto stub = trace::TraceService::NewStub(std::shared_ptr<grpc::Channel>(&channel, [](grpc::Channel*) {}));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + timeout);
@@ -116,12 +120,193 @@ TEST(GrpcClient, CallsAllThreeServices) {
   }
   server.Stop();
   ASSERT_EQ(server.service.received.size(), 3u);
-  EXPECT_EQ(server.service.received[0].head.path_untrusted, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+  EXPECT_EQ(server.service.received[0].head.path_untrusted,
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
   EXPECT_TRUE(server.service.received[0].head.is_grpc);
   EXPECT_EQ(server.service.received[0].body, spans.SerializeAsString());
   EXPECT_EQ(server.service.received[1].head.path_untrusted,
             "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export");
-  EXPECT_EQ(server.service.received[2].head.path_untrusted, "/opentelemetry.proto.collector.logs.v1.LogsService/Export");
+  EXPECT_EQ(server.service.received[2].head.path_untrusted,
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Export");
+}
+
+// A request of about `bytes`.
+trace::ExportTraceServiceRequest Large(size_t bytes) {
+  trace::ExportTraceServiceRequest request;
+  request.add_resource_spans()->set_schema_url(std::string(bytes, 'x'));
+  return request;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(GrpcClient, SendsGzip) {
+  ServerThread server;
+  server.Start();
+  const auto channel = Connect(server.address);
+  ASSERT_TRUE(Export(*channel, Large(100'000), 60s, GRPC_COMPRESS_GZIP).ok());
+  server.Stop();
+  EXPECT_EQ(server.service.received.at(0).head.content_encoding_untrusted, "gzip");
+  EXPECT_LT(server.service.received.at(0).body.size(), 10'000u);
+}
+
+TEST(GrpcClient, MakesTenThousandCallsOverOneConnection) {
+  ServerThread server;
+  server.service.keep_requests = false;
+  server.Start();
+  const auto channel = Connect(server.address);
+  const auto stub = trace::TraceService::NewStub(channel);
+  const trace::ExportTraceServiceRequest request = Spans(1);
+  // A hundred at a time.
+  struct Call {
+    grpc::ClientContext context;
+    trace::ExportTraceServiceResponse response;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<trace::ExportTraceServiceResponse>> reader;
+  };
+  grpc::CompletionQueue queue;
+  int begun = 0, ok = 0;
+  const auto begin = [&] {
+    auto* call = new Call;
+    call->reader = stub->AsyncExport(&call->context, request, &queue);
+    call->reader->Finish(&call->response, &call->status, call);
+    ++begun;
+  };
+  while (begun < 100) begin();
+  for (int ended = 0; ended < 10'000; ++ended) {
+    void* tag = nullptr;
+    bool finished = false;
+    ASSERT_TRUE(queue.Next(&tag, &finished));
+    std::unique_ptr<Call> call(static_cast<Call*>(tag));
+    ok += call->status.ok();
+    if (begun < 10'000) begin();
+  }
+  server.Stop();
+  EXPECT_EQ(ok, 10'000);
+  EXPECT_EQ(server.service.requests, 10'000u);
+  EXPECT_EQ(server.server->counters().accepted, 1u);
+}
+
+TEST(GrpcClient, MakesTenThousandCallsOverAThousandConnections) {
+  rlimit files;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = files.rlim_max;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+  if (files.rlim_cur < 5000) GTEST_SKIP() << "needs 5000 file descriptors";
+  ServerThread server;
+  server.service.keep_requests = false;
+  server.Start();
+  const trace::ExportTraceServiceRequest request = Spans(1);
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  for (int i = 0; i < 1000; ++i) channels.push_back(Connect(server.address));
+  int ok = 0;
+  for (int round = 0; round < 10; ++round) {
+    for (const auto& channel : channels) ok += Export(*channel, request).ok();
+  }
+  EXPECT_EQ(ok, 10'000);
+  server.Stop();
+  EXPECT_EQ(server.server->counters().accepted, 1000u);
+  EXPECT_EQ(server.server->connections(), 1000u);
+  EXPECT_EQ(server.budget.bytes(), 1000 * ServerConnection::kPlainBytes);
+}
+
+TEST(GrpcClient, SendsLargeMessagesUpToTheLimit) {
+  ServerThread server;
+  server.service.keep_requests = false;
+  server.Start();
+  const auto channel = Connect(server.address);
+  EXPECT_TRUE(Export(*channel, Large(63 << 20)).ok());
+  EXPECT_EQ(Export(*channel, Large(65 << 20)).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Export(*channel, Spans(1)).ok());
+  server.Stop();
+  EXPECT_EQ(server.service.requests, 2u);
+  EXPECT_EQ(server.server->counters().accepted, 1u);
+}
+
+TEST(GrpcClient, IsToldOfItsDeadline) {
+  ServerThread server({.tick = 1ms});
+  server.service.keep_replies = true;
+  server.Start();
+  const auto channel = Connect(server.address);
+  ASSERT_TRUE(channel->WaitForConnected(std::chrono::system_clock::now() + 60s));
+  EXPECT_EQ(Export(*channel, Spans(1), 50ms).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST(GrpcClient, IsToldWhenToRetry) {
+  ServerThread server;
+  server.service.rejection = HttpResponse{
+      .status = 503, .grpc = GrpcStatus{.code = GrpcCode::kUnavailable, .message = "full", .retry_delay = 3s}};
+  server.Start();
+  const auto channel = Connect(server.address);
+  // A body that has not all been sent when the answer comes, too.
+  for (const auto& request : {Spans(1), Large(8 << 20)}) {
+    const grpc::Status status = Export(*channel, request);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_EQ(status.error_message(), "full");
+    const std::optional<GrpcStatus> details = DecodeRpcStatus(base::AsBytes(status.error_details()));
+    ASSERT_TRUE(details);
+    EXPECT_EQ(details->retry_delay, 3s);
+  }
+}
+
+TEST(GrpcClient, LosesNoCallToTheAgeOfConnections) {
+  HttpServerOptions options;
+  options.tick = 1ms;
+  options.age_max = 10ms;
+  ServerThread server(options);
+  server.service.keep_requests = false;
+  server.Start();
+  const auto channel = Connect(server.address);
+  const trace::ExportTraceServiceRequest request = Spans(1);
+  int calls = 0, ok = 0;
+  uint64_t aged = 0;
+  while (aged < 5) {
+    ++calls;
+    ok += Export(*channel, request).ok();
+    if (calls % 20 == 0) server.Call([&] { aged = server.server->counters().aged; });
+  }
+  EXPECT_EQ(ok, calls);
+  server.Stop();
+  EXPECT_GT(server.server->counters().accepted, 4u);
+}
+
+TEST(GrpcClient, SpeaksTls) {
+  tests::CertificateAuthority authority;
+  const base::TlsFiles files = authority.Issue("DNS:localhost,IP:127.0.0.1");
+  ServerThread server({}, std::make_shared<base::TlsContext>(*base::TlsContext::Server(files, HttpServer::Alpn())));
+  server.Start();
+  grpc::SslCredentialsOptions trusting{.pem_root_certs = ReadFile(authority.ca_file())};
+  const auto channel = Connect(server.address, grpc::SslCredentials(trusting));
+  EXPECT_TRUE(Export(*channel, Spans(3)).ok());
+  EXPECT_TRUE(Export(*channel, Large(20 << 20)).ok());
+
+  tests::CertificateAuthority stranger;
+  grpc::SslCredentialsOptions distrusting{.pem_root_certs = ReadFile(stranger.ca_file())};
+  EXPECT_EQ(Export(*Connect(server.address, grpc::SslCredentials(distrusting)), Spans(1)).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Export(*Connect(server.address), Spans(1)).error_code(), grpc::StatusCode::UNAVAILABLE);  // plain text
+  server.Stop();
+  EXPECT_EQ(server.service.requests, 2u);
+}
+
+TEST(GrpcClient, ShowsACertificateWhereOneIsDemanded) {
+  tests::CertificateAuthority authority;
+  base::TlsFiles files = authority.Issue("DNS:localhost,IP:127.0.0.1");
+  files.ca_file = authority.ca_file();
+  ServerThread server({}, std::make_shared<base::TlsContext>(*base::TlsContext::Server(files, HttpServer::Alpn())));
+  server.Start();
+  grpc::SslCredentialsOptions anonymous{.pem_root_certs = ReadFile(authority.ca_file())};
+  EXPECT_EQ(Export(*Connect(server.address, grpc::SslCredentials(anonymous)), Spans(1)).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  const base::TlsFiles client = authority.Issue("DNS:client");
+  grpc::SslCredentialsOptions known{.pem_root_certs = ReadFile(authority.ca_file()),
+                                    .pem_private_key = ReadFile(client.key_file),
+                                    .pem_cert_chain = ReadFile(client.cert_file)};
+  EXPECT_TRUE(Export(*Connect(server.address, grpc::SslCredentials(known)), Spans(1)).ok());
+  server.Stop();
+  EXPECT_EQ(server.service.requests, 1u);
 }
 
 }  // namespace
