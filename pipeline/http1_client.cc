@@ -133,9 +133,11 @@ void Http1Client::Finish() {
 
 void Http1Client::OnEnd() {
   if (call_ == nullptr) return Close("");
-  beast::error_code error;
-  parser_->put_eof(error);
-  if (!error && parser_->is_done() && call_->answer.status >= 200) Answer(End::kComplete, "");
+  if (parser_->got_some()) {  // maybe a response that ends with the connection
+    beast::error_code error;
+    parser_->put_eof(error);
+    if (!error && parser_->is_done()) Answer(End::kComplete, "");
+  }
   Close(call_ == nullptr ? "" : "closed by the peer");
 }
 
