@@ -98,14 +98,14 @@ Result<TlsContext> TlsContext::Server(const TlsFiles& files, const std::vector<s
   return context;
 }
 
-Result<TlsContext> TlsContext::Client(const TlsFiles& files, const std::vector<std::string>& alpn) {
+Result<TlsContext> TlsContext::Client(const TlsFiles& files, const std::vector<std::string>& alpn, bool verify) {
   TlsContext context;
   context.context_.reset(SSL_CTX_new(TLS_client_method()));
   if (Status loaded = context.Load(files); !loaded) return std::unexpected(loaded.error());
   if (files.ca_file.empty() && SSL_CTX_set_default_verify_paths(context.get()) != 1) {
     return FailTls("authorities", "of the system");
   }
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_verify(context.get(), verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   const std::string wire = AlpnWireForm(alpn);
   if (!wire.empty()) {
     SSL_CTX_set_alpn_protos(context.get(), reinterpret_cast<const unsigned char*>(wire.data()),

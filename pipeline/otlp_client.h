@@ -36,6 +36,7 @@ class OtlpClient : public Sink {
     otlp::PerSignal<std::string> paths;  // HTTP: instead of the endpoint's path and /v1/traces, /v1/metrics, /v1/logs
     base::TlsFiles tls;                  // used for https endpoints
     std::string tls_server_name;         // what the certificate must be for, when not the endpoint's host
+    bool tls_verify = true;              // false: whoever answers is believed; for trying things out
     base::Nanos timeout = std::chrono::seconds(10);  // from Send to its Outcome
     base::Nanos connect_timeout = std::chrono::seconds(5);
     size_t request_bytes_max = 64 << 20;  // before compression; larger ones are not sent

@@ -71,6 +71,7 @@ OtlpClient::Options ReadOtlpClient(const base::YamlMap& destination) {
   options.tls.cert_file = tls.String("cert_file", "");
   options.tls.key_file = tls.String("key_file", "");
   options.tls_server_name = tls.String("server_name", "");
+  options.tls_verify = !tls.Bool("insecure_skip_verify", false);
   return options;
 }
 

@@ -45,7 +45,8 @@ std::string ReadLogLevel(const base::YamlMap& root);
 //   compression: none | gzip | zstd
 //   headers: {name: value}
 //   timeout: 10s
-//   tls: {ca_file: ..., cert_file: ..., key_file: ..., server_name: ...}
+//   tls: {ca_file: ..., cert_file: ..., key_file: ..., server_name: ...,
+//         insecure_skip_verify: false}
 OtlpClient::Options ReadOtlpClient(const base::YamlMap& destination);
 
 // Keys of any destination:

@@ -460,6 +460,14 @@ TEST_F(OtlpGrpcClientWithTls, RefusesACertificateItCannotTrust) {
   }
 }
 
+TEST_F(OtlpGrpcClientWithTls, BelievesAnyoneWhenToldTo) {
+  tests::CertificateAuthority stranger;
+  ReferenceServer server;
+  server.Start(Credentials(stranger.Issue("DNS:other")));
+  auto client = Connect({.endpoints = {"https://" + server.endpoint()}, .tls_verify = false});
+  EXPECT_EQ(Exchange(*client, Traces()).kind, Kind::kDelivered);
+}
+
 TEST_F(OtlpGrpcClientWithTls, DoesNotTalkPlainToATlsServerNorTheOtherWayRound) {
   ReferenceServer tls_server, plain_server;
   tls_server.Start(Credentials(authority_.Issue("IP:127.0.0.1")));
