@@ -1,5 +1,6 @@
 #include "pipeline/compression.h"
 
+#include <libdeflate.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -12,7 +13,8 @@ namespace {
 
 constexpr size_t kRatioFreeBytes = 4 << 20;  // output up to here is not held to the ratio
 constexpr size_t kFirstBytesMin = 4 << 10;
-constexpr size_t kFirstRatioMax = 16;  // a size that the sender claims is believed up to this ratio
+constexpr size_t kFirstRatio = 4;      // the first guess at an output's size, times the input's
+constexpr size_t kClaimRatioMax = 32;  // a size that the sender claims is believed up to this ratio
 constexpr int kWindowLogMax = 23;
 constexpr size_t kIdleContextBytesMax = 1 << 20;
 
@@ -69,63 +71,18 @@ int WindowBits(Encoding encoding, base::ByteView compressed) {
 using Decompressed = std::expected<void, DecompressError>;
 constexpr auto Refuse(DecompressError error) { return std::unexpected(error); }
 
-Decompressed Inflate(z_stream& stream, Encoding encoding, base::ByteView compressed, CappedOutput& output) {
-  CHECK(inflateReset2(&stream, WindowBits(encoding, compressed)) == Z_OK);
-  stream.next_in = const_cast<uint8_t*>(compressed.data());
-  stream.avail_in = static_cast<uInt>(compressed.size());
-  for (;;) {
-    const std::span<uint8_t> space = output.Space();
-    const uInt offered = static_cast<uInt>(std::min<size_t>(space.size(), std::numeric_limits<uInt>::max()));
-    stream.next_out = space.data();
-    stream.avail_out = offered;
-    const int result = inflate(&stream, Z_NO_FLUSH);
-    if (!output.Wrote(offered - stream.avail_out)) return Refuse(DecompressError::kTooLarge);
-    if (result == Z_STREAM_END) {
-      if (stream.avail_in == 0) return {};
-      // gzip may have several members; after anything else there is nothing.
-      if (encoding != Encoding::kGzip) return Refuse(DecompressError::kCorrupt);
-      CHECK(inflateReset(&stream) == Z_OK);
-    } else if (result == Z_BUF_ERROR || (result == Z_OK && stream.avail_in == 0 && stream.avail_out != 0)) {
-      return Refuse(DecompressError::kTruncated);
-    } else if (result != Z_OK) {
-      CHECK(result != Z_MEM_ERROR && result != Z_STREAM_ERROR);
-      return Refuse(DecompressError::kCorrupt);
-    }
-  }
+// What a zstd sender says of the output's size is believed up to a ratio; what it does not say is guessed.
+size_t FirstZstdBytes(base::ByteView compressed) {
+  const unsigned long long claimed = ZSTD_getFrameContentSize(compressed.data(), compressed.size());
+  const bool unknown = claimed == ZSTD_CONTENTSIZE_UNKNOWN || claimed == ZSTD_CONTENTSIZE_ERROR;
+  return unknown ? kFirstRatio * compressed.size() : std::min<size_t>(claimed, kClaimRatioMax * compressed.size());
 }
 
-Decompressed Unzstd(ZSTD_DCtx* context, base::ByteView compressed, CappedOutput& output) {
-  ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
-  ZSTD_inBuffer in{compressed.data(), compressed.size(), 0};
-  for (;;) {
-    const std::span<uint8_t> space = output.Space();
-    ZSTD_outBuffer out{space.data(), space.size(), 0};
-    const size_t result = ZSTD_decompressStream(context, &out, &in);
-    if (ZSTD_isError(result)) {
-      const bool window = ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge;
-      return Refuse(window ? DecompressError::kTooLarge : DecompressError::kCorrupt);
-    }
-    if (!output.Wrote(out.pos)) return Refuse(DecompressError::kTooLarge);
-    if (in.pos < in.size) continue;  // also from one frame to the next
-    if (result == 0) return {};
-    if (out.pos < out.size) return Refuse(DecompressError::kTruncated);
-  }
+// RFC 1952: the last four bytes of a member are the size of its content, modulo 2^32.
+size_t GzipContentBytes(base::ByteView compressed) {
+  const base::ByteView trailer = compressed.last(4);
+  return trailer[0] | trailer[1] << 8 | trailer[2] << 16 | static_cast<uint32_t>(trailer[3]) << 24;
 }
-
-// What the sender says the output's size is, or 0.
-size_t ClaimedBytes(Encoding encoding, base::ByteView compressed) {
-  if (encoding == Encoding::kZstd) {
-    const unsigned long long bytes = ZSTD_getFrameContentSize(compressed.data(), compressed.size());
-    return bytes == ZSTD_CONTENTSIZE_UNKNOWN || bytes == ZSTD_CONTENTSIZE_ERROR ? 0 : bytes;
-  }
-  if (encoding == Encoding::kGzip && compressed.size() >= 4) {
-    const base::ByteView trailer = compressed.last(4);
-    return trailer[0] | trailer[1] << 8 | trailer[2] << 16 | static_cast<uint32_t>(trailer[3]) << 24;
-  }
-  return 0;
-}
-
-base::ByteView ViewOf(const iovec& piece) { return {static_cast<const uint8_t*>(piece.iov_base), piece.iov_len}; }
 
 // Room for compressed output, at least some.
 std::span<uint8_t> Grow(base::Bytes& out) {
@@ -154,6 +111,9 @@ std::optional<Encoding> ParseEncoding(std::string_view name) {
 Decompressor::Decompressor() = default;
 Decompressor::~Decompressor() = default;
 
+void Decompressor::FreeLibdeflate::operator()(libdeflate_decompressor* context) const {
+  libdeflate_free_decompressor(context);
+}
 void Decompressor::FreeInflate::operator()(z_stream_s* stream) const {
   inflateEnd(stream);
   delete stream;
@@ -172,40 +132,100 @@ std::expected<void, DecompressError> Decompressor::Decompress(Encoding encoding,
   }
   if (size == 0) return Refuse(DecompressError::kTruncated);
 
-  const size_t first_bytes = std::min(ClaimedBytes(encoding, compressed_untrusted), kFirstRatioMax * size);
-  CappedOutput output(out, CapOf(limits, size), first_bytes);
-  Decompressed result;
-  if (encoding == Encoding::kZstd) {
-    if (zstd_ == nullptr) {
-      zstd_.reset(ZSTD_createDCtx());
-      CHECK(zstd_ != nullptr);
-      CHECK(!ZSTD_isError(ZSTD_DCtx_setParameter(zstd_.get(), ZSTD_d_windowLogMax, kWindowLogMax)));
-    }
-    result = Unzstd(zstd_.get(), compressed_untrusted, output);
-    if (ZSTD_sizeof_DCtx(zstd_.get()) > kIdleContextBytesMax) zstd_.reset();
-  } else {
-    if (inflate_ == nullptr) {
-      inflate_.reset(new z_stream{});
-      CHECK(inflateInit2(inflate_.get(), kGzipWindowBits) == Z_OK);
-    }
-    result = Inflate(*inflate_, encoding, compressed_untrusted, output);
-  }
+  const size_t cap = CapOf(limits, size);
+  if (encoding == Encoding::kGzip && GunzipWhole(compressed_untrusted, cap, out)) return {};
+  const Decompressed result = encoding == Encoding::kZstd ? Unzstd(compressed_untrusted, cap, out)
+                                                          : Inflate(encoding, compressed_untrusted, cap, out);
+  if (zstd_ != nullptr && ZSTD_sizeof_DCtx(zstd_.get()) > kIdleContextBytesMax) zstd_.reset();
   if (!result) out.Clear();
   return result;
+}
+
+// False when it is not one member of the size that it claims: truncated, corrupt, several members, or a bomb.
+bool Decompressor::GunzipWhole(base::ByteView compressed, size_t cap, base::Bytes& out) {
+  constexpr size_t kMemberBytesMin = 18;
+  if (compressed.size() < kMemberBytesMin) return false;
+  const size_t claimed = GzipContentBytes(compressed);
+  if (claimed > std::min(cap, kClaimRatioMax * compressed.size())) return false;
+  if (gunzip_ == nullptr) gunzip_.reset(libdeflate_alloc_decompressor());
+  CHECK(gunzip_ != nullptr);
+  out.Reserve(claimed);
+  size_t read;
+  size_t written;
+  const libdeflate_result result = libdeflate_gzip_decompress_ex(gunzip_.get(), compressed.data(), compressed.size(),
+                                                                 out.data(), claimed, &read, &written);
+  if (result != LIBDEFLATE_SUCCESS || read != compressed.size()) return false;
+  out.ResizeUninitialized(written);
+  return true;
+}
+
+Decompressed Decompressor::Inflate(Encoding encoding, base::ByteView compressed, size_t cap, base::Bytes& out) {
+  if (inflate_ == nullptr) {
+    inflate_.reset(new z_stream{});
+    CHECK(inflateInit2(inflate_.get(), kGzipWindowBits) == Z_OK);
+  }
+  z_stream& stream = *inflate_;
+  CappedOutput output(out, cap, kFirstRatio * compressed.size());
+  CHECK(inflateReset2(&stream, WindowBits(encoding, compressed)) == Z_OK);
+  stream.next_in = const_cast<uint8_t*>(compressed.data());
+  stream.avail_in = static_cast<uInt>(compressed.size());
+  for (;;) {
+    const std::span<uint8_t> space = output.Space();
+    const uInt offered = static_cast<uInt>(std::min<size_t>(space.size(), std::numeric_limits<uInt>::max()));
+    stream.next_out = space.data();
+    stream.avail_out = offered;
+    const int result = inflate(&stream, Z_NO_FLUSH);
+    if (!output.Wrote(offered - stream.avail_out)) return Refuse(DecompressError::kTooLarge);
+    if (result == Z_STREAM_END) {
+      if (stream.avail_in == 0) return {};
+      // gzip may have several members; after anything else there is nothing.
+      if (encoding != Encoding::kGzip) return Refuse(DecompressError::kCorrupt);
+      CHECK(inflateReset(&stream) == Z_OK);
+    } else if (result == Z_BUF_ERROR) {  // there was room, so it wants more input
+      return Refuse(DecompressError::kTruncated);
+    } else if (result != Z_OK) {
+      CHECK(result != Z_MEM_ERROR && result != Z_STREAM_ERROR);
+      return Refuse(DecompressError::kCorrupt);
+    }
+  }
+}
+
+Decompressed Decompressor::Unzstd(base::ByteView compressed, size_t cap, base::Bytes& out) {
+  if (zstd_ == nullptr) {
+    zstd_.reset(ZSTD_createDCtx());
+    CHECK(zstd_ != nullptr);
+    CHECK(!ZSTD_isError(ZSTD_DCtx_setParameter(zstd_.get(), ZSTD_d_windowLogMax, kWindowLogMax)));
+  }
+  ZSTD_DCtx* const context = zstd_.get();
+  ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
+  CappedOutput output(out, cap, FirstZstdBytes(compressed));
+  ZSTD_inBuffer in{compressed.data(), compressed.size(), 0};
+  for (;;) {
+    const std::span<uint8_t> space = output.Space();
+    ZSTD_outBuffer to{space.data(), space.size(), 0};
+    const size_t result = ZSTD_decompressStream(context, &to, &in);
+    if (ZSTD_isError(result)) {
+      const bool window = ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge;
+      return Refuse(window ? DecompressError::kTooLarge : DecompressError::kCorrupt);
+    }
+    if (!output.Wrote(to.pos)) return Refuse(DecompressError::kTooLarge);
+    if (in.pos < in.size) continue;  // also from one frame to the next
+    if (result == 0) break;
+    if (to.pos < to.size) return Refuse(DecompressError::kTruncated);
+  }
+  return {};
 }
 
 Compressor::Compressor() = default;
 Compressor::~Compressor() = default;
 
-void Compressor::FreeDeflate::operator()(z_stream_s* stream) const {
-  deflateEnd(stream);
-  delete stream;
+void Compressor::FreeLibdeflate::operator()(libdeflate_compressor* context) const {
+  libdeflate_free_compressor(context);
 }
 void Compressor::FreeZstd::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
 
 void Compressor::Compress(Encoding encoding, const base::Slices& in, int level, base::Bytes& out) {
   out.Clear();
-  out.Reserve(in.size() / 4 + kFirstBytesMin);
   switch (encoding) {
     case Encoding::kGzip:
       return Gzip(in, level, out);
@@ -218,40 +238,21 @@ void Compressor::Compress(Encoding encoding, const base::Slices& in, int level, 
 }
 
 void Compressor::Gzip(const base::Slices& in, int level, base::Bytes& out) {
-  if (deflate_ != nullptr && deflate_level_ == level) {
-    CHECK(deflateReset(deflate_.get()) == Z_OK);
-  } else {
-    constexpr int kMemoryLevel = 8;
-    deflate_.reset(new z_stream{});
-    deflate_level_ = level;
-    CHECK(deflateInit2(deflate_.get(), level, Z_DEFLATED, kGzipWindowBits, kMemoryLevel, Z_DEFAULT_STRATEGY) == Z_OK);
+  if (gzip_ == nullptr || gzip_level_ != level) {
+    gzip_.reset(libdeflate_alloc_compressor(level));
+    CHECK(gzip_ != nullptr);
+    gzip_level_ = level;
   }
-  z_stream& stream = *deflate_;
-  const auto write = [&](int flush) {
-    const std::span<uint8_t> space = Grow(out);
-    const uInt offered = static_cast<uInt>(std::min<size_t>(space.size(), std::numeric_limits<uInt>::max()));
-    stream.next_out = space.data();
-    stream.avail_out = offered;
-    const int result = deflate(&stream, flush);
-    CHECK(result == Z_OK || result == Z_STREAM_END);
-    out.ResizeUninitialized(out.size() + (offered - stream.avail_out));
-    return result;
-  };
-  for (const iovec& piece : in.pieces()) {
-    base::ByteView rest = ViewOf(piece);
-    while (!rest.empty()) {
-      const size_t size = std::min<size_t>(rest.size(), std::numeric_limits<uInt>::max());
-      stream.next_in = const_cast<uint8_t*>(rest.data());
-      stream.avail_in = static_cast<uInt>(size);
-      while (stream.avail_in > 0) write(Z_NO_FLUSH);
-      rest = rest.subspan(size);
-    }
-  }
-  while (write(Z_FINISH) != Z_STREAM_END) {
-  }
+  // Copying costs a fiftieth of what compressing does.
+  const base::Bytes whole = in.Flatten();
+  out.Reserve(libdeflate_gzip_compress_bound(gzip_.get(), whole.size()));
+  const size_t size = libdeflate_gzip_compress(gzip_.get(), whole.data(), whole.size(), out.data(), out.capacity());
+  CHECK(size > 0);
+  out.ResizeUninitialized(size);
 }
 
 void Compressor::Zstd(const base::Slices& in, int level, base::Bytes& out) {
+  out.Reserve(in.size() / kFirstRatio);
   if (zstd_ == nullptr) zstd_.reset(ZSTD_createCCtx());
   CHECK(zstd_ != nullptr);
   ZSTD_CCtx* const context = zstd_.get();
