@@ -235,6 +235,11 @@ Outcome GrpcOutcome(const HttpAnswer& answer, std::string_view peer) {
 Outcome HttpOutcome(const HttpAnswer& answer, std::string_view peer) {
   if (answer.end != End::kComplete) return UnfinishedOutcome(answer, peer);
   if (answer.status >= 200 && answer.status < 300) {
+    // Anything behind a wrong address or a login page says 200 too.
+    if (answer.content_type_untrusted.starts_with("text/html")) {
+      return Outcome::Refused(Reason::kRefused,
+                              fmt::format("{} from {} with a web page: is the endpoint right?", answer.status, peer));
+    }
     const bool protobuf = answer.content_type_untrusted.starts_with("application/x-protobuf");
     return DeliveredOutcome(protobuf ? answer.body_untrusted.view() : base::ByteView(), peer);
   }

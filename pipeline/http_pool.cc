@@ -17,7 +17,7 @@ using State = HttpClient::State;
 
 // Of a name with more addresses than this, a random choice of so many is used.
 constexpr size_t kAddressesMax = 16;
-constexpr size_t kHttp1ConnectionsMax = 8;  // to one address
+constexpr size_t kHttp1ConnectionsMax = 64;  // to one address
 // How long a failed address is left alone. Short: who calls waits between tries as well.
 constexpr Backoff::Options kAddressBackoff = {
     .initial = std::chrono::milliseconds(200), .max = std::chrono::seconds(5), .multiplier = 2};
@@ -182,25 +182,24 @@ void HttpPool::Open() {
   Target* soonest = nullptr;
   bool any_usable = false;
   for (const auto& target : targets_) {
-    if (Wants(*target)) {
-      if (loop_.now() >= target->retry_at) {
-        Connect(*target);
-      } else if (soonest == nullptr || target->retry_at < soonest->retry_at) {
-        soonest = target.get();
-      }
-    }
+    while (Wants(*target) && loop_.now() >= target->retry_at) Connect(*target);
+    if (Wants(*target) && (soonest == nullptr || target->retry_at < soonest->retry_at)) soonest = target.get();
     any_usable |= target->is_current && std::ranges::any_of(target->connections, IsUsable);
   }
   // Nobody else to turn to: whoever makes a new call has been patient already.
   if (is_wanted && !any_usable && soonest != nullptr) Connect(*soonest);
 }
 
+// One connection to each address. Of HTTP/1.1 as many more as there are calls that no connection is free for.
 bool HttpPool::Wants(const Target& target) const {
   if (!target.is_current) return false;
   if (std::ranges::none_of(target.connections, IsUsable)) return true;
-  if (options_.version == Version::kHttp2 || waiting_.empty()) return false;
-  const auto is_busy = [](const auto& connection) { return connection->calls() > 0; };
-  return target.connections.size() < kHttp1ConnectionsMax && std::ranges::all_of(target.connections, is_busy);
+  if (options_.version == Version::kHttp2 || target.connections.size() >= kHttp1ConnectionsMax) return false;
+  size_t connecting = 0;
+  for (const auto& other : targets_) {
+    connecting += static_cast<size_t>(std::ranges::count(other->connections, State::kConnecting, &HttpClient::state));
+  }
+  return connecting < waiting_.size();
 }
 
 void HttpPool::Connect(Target& target) {

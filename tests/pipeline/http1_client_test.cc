@@ -129,15 +129,15 @@ TEST_F(Http1ClientTest, OpensMoreConnectionsForMoreRequestsAndKeepsThem) {
   for (int round = 0; round < 3; ++round) {
     outcomes_.clear();
     asking.clear();
-    for (int i = 0; i < 12; ++i) Post(*client, "a request");
-    RunUntil([&] { return asking.size() == 8; });
-    while (outcomes_.size() < 12) {
+    for (int i = 0; i < 100; ++i) Post(*client, "a request");
+    RunUntil([&] { return asking.size() == 64; });
+    while (outcomes_.size() < 100) {
       for (RawPeer::Connection* connection : std::exchange(asking, {})) connection->Write(kOk);
       loop_.RunOnce(seconds(1));
     }
     for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.kind, Kind::kDelivered);
   }
-  EXPECT_EQ(peer->connections().size(), 8u);
+  EXPECT_EQ(peer->connections().size(), 64u);
 }
 
 TEST_F(Http1ClientTest, ReadsEveryFormOfABody) {

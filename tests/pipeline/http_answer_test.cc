@@ -248,6 +248,12 @@ TEST(HttpOutcome, ClassifiesEveryStatusAsOtlpSays) {
   }
 }
 
+TEST(HttpOutcome, DoesNotTakeAWebPageForSuccess) {
+  const Outcome outcome = HttpOutcome(PlainAnswer(200, "text/html; charset=utf-8", "<html>"), kPeer);
+  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_THAT(outcome.detail, HasSubstr("with a web page"));
+}
+
 TEST(HttpOutcome, NamesWhereARedirectLeads) {
   HttpAnswer answer = PlainAnswer(308);
   EXPECT_TRUE(answer.TakeField("location", "https://gateway/v1/traces"));

@@ -315,6 +315,32 @@ TEST_F(OtlpGrpcClient, LosesAndDoublesNoOutcomeWhileTheServerRestarts) {
   EXPECT_GT(server.peers.size(), 1u);
 }
 
+TEST_F(OtlpGrpcClient, MovesOnWithoutARetryWhenConnectionsReachTheirAge) {
+  ReferenceServer server;
+  server.Start([](grpc::ServerBuilder& builder) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 20);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 10'000);
+  });
+  auto client = ConnectTo(server);
+  size_t under_way = 0;
+  std::vector<Outcome> failed;
+  const auto connections = [&] {
+    std::lock_guard lock(server.mutex);
+    return server.peers.size();
+  };
+  std::function<void()> post = [&] {
+    ++under_way;
+    Post(*client, Signal::kTraces, Traces(10'000), [&](Outcome outcome) {
+      --under_way;
+      if (outcome.kind != Kind::kDelivered) failed.push_back(outcome);
+      if (connections() < 10) post();
+    });
+  };
+  for (int i = 0; i < 8; ++i) post();
+  RunUntil([&] { return under_way == 0; });
+  EXPECT_TRUE(failed.empty()) << failed[0].detail;
+}
+
 TEST_F(OtlpGrpcClient, TellsARetryableOutcomeWhenItIsDestroyedFirst) {
   std::atomic<bool> release = false;
   ReferenceServer server([&](grpc::ServerContext&, const TraceRequest&, TraceResponse&) {
