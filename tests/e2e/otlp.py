@@ -5,12 +5,14 @@ So what was sent and what arrived are compared item by item (span, data point, l
 surrounds it: Resource, scope, schema URLs, and for a data point its metric.
 """
 
+import base64
 import collections
 import copy
 import difflib
 
 import pytest
 from google.protobuf import text_format
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 
 def count(requests):
@@ -19,7 +21,7 @@ def count(requests):
     for container in _containers(requests):
         for scoped in _scopes(container):
             if hasattr(scoped, "metrics"):
-                total += sum(max(1, len(_points(metric))) for metric in scoped.metrics)
+                total += sum(max(1, len(points(metric))) for metric in scoped.metrics)
             else:
                 total += len(_spans_or_log_records(scoped))
     return total
@@ -50,7 +52,8 @@ def _spans_or_log_records(scoped):
     return scoped.spans if hasattr(scoped, "spans") else scoped.log_records
 
 
-def _points(metric):
+def points(metric):
+    """The data points of a metric, as the message has them."""
     kind = metric.WhichOneof("data")
     return getattr(metric, kind).data_points if kind else []
 
@@ -74,16 +77,34 @@ def _container_items(container, enrichment):
 
 
 def _metric_items(metric):
-    points = _points(metric)
-    if not points:
+    if not points(metric):
         return [f"metric without points {{ {_text(metric)} }}"]
     shell = copy.deepcopy(metric)
-    del _points(shell)[:]
-    return [f"metric {{ {_text(shell)} }}\npoint {{ {_text(point)} }}" for point in points]
+    del points(shell)[:]
+    return [f"metric {{ {_text(shell)} }}\npoint {{ {_text(point)} }}" for point in points(metric)]
 
 
 def _text(message):
     return text_format.MessageToString(message)
+
+
+def to_json(request):
+    """OTLP/JSON as the specification has it: ids in hexadecimal and enums as numbers, otherwise proto3's JSON."""
+    return _with_ids(MessageToDict(request, use_integers_for_enums=True), lambda id: base64.b64decode(id).hex())
+
+
+def from_json(document, message):
+    """Fills `message` with OTLP/JSON."""
+    return ParseDict(_with_ids(document, lambda id: base64.b64encode(bytes.fromhex(id)).decode()), message)
+
+
+def _with_ids(node, convert):
+    if isinstance(node, list):
+        return [_with_ids(element, convert) for element in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: convert(value) if key in ("traceId", "spanId", "parentSpanId") else _with_ids(value, convert)
+            for key, value in node.items()}
 
 
 def assert_same(sent, arrived):
