@@ -12,41 +12,17 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServ
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+import chain as chains
 import everything
-import ledger
 import otlp
 import python_sdk
-from programs import Agent, Gateway, wait_until
-from receiver import Receiver
-
-SIGNALS = ["traces", "metrics", "logs"]
-# What the agent adds: the attributes of its configuration here, so that the test knows all of them.
-ENRICHMENT = {"e2e.node": "node-7", "e2e.cluster": "äß€"}
-
-
-class Chain:
-    """Agent, gateway and a backend in Python."""
-
-    def __init__(self, agent, gateway, receiver):
-        self.agent, self.gateway, self.receiver = agent, gateway, receiver
-
-    def assert_arrives(self, sent):
-        """`sent`: requests by signal. Takes what the backend has got."""
-        for signal in SIGNALS:
-            expected, arrived = otlp.items(sent[signal]), getattr(self.receiver, signal)
-            wait_until(lambda: otlp.count(arrived) >= len(expected), f"{len(expected)} items of {signal}")
-            otlp.assert_same(expected, otlp.items(arrived, ENRICHMENT))
-            arrived.clear()
+from chain import SIGNALS
 
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("chain")
-    with (Receiver() as receiver,
-          Gateway(directory, [{"name": "backend", "type": "otlp", "endpoint": f"http://{receiver.grpc}"}]) as gateway,
-          Agent(directory, gateway.grpc, resource={"detect": False, "attributes": ENRICHMENT}) as agent,
-          ledger.Watch(agent, gateway)):
-        yield Chain(agent, gateway, receiver)
+    with chains.running(tmp_path_factory.mktemp("chain")) as chain:
+        yield chain
 
 
 # --- The OpenTelemetry SDK ---
