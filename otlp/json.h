@@ -1,8 +1,10 @@
 // OTLP/JSON to OTLP protobuf bytes and back, straight from one encoding to the other.
 // https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and the proto3 JSON mapping: trace and span ids are
 // hex, other bytes base64; keys are lowerCamelCase; enums are integers; 64-bit integers are strings (a number is
-// accepted); doubles accept "NaN", "Infinity" and "-Infinity"; null is absent; unknown keys are ignored. Nesting is
-// limited to kDepthMax. Any thread.
+// accepted); doubles accept "NaN", "Infinity" and "-Infinity"; null is absent; unknown keys are ignored. Where
+// those pages leave a choice: ids are of their length or empty; of a scalar given twice the last counts, and a message
+// or list given twice is an error. Messages nest no deeper than kDepthMax, JSON in unknown keys no deeper than twice
+// that. Reading takes up to six bytes of memory for each of JSON, beside the result. Any thread.
 #pragma once
 
 #include <expected>

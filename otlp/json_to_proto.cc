@@ -122,8 +122,8 @@ bool Transcoder::Run() {
   while (!frames_.empty()) {
     if (!Step()) return false;
   }
-  if (document.current_location().error() != simdjson::OUT_OF_BOUNDS)
-    return Fail("malformed JSON: content after the object");
+  const bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
+  if (!at_end) return Fail("malformed JSON: content after the object");
   writer_.Finish();
   return true;
 }
