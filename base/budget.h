@@ -56,7 +56,9 @@ class Reservation {
     budget_->bytes_ -= bytes_ - bytes;
     bytes_ = bytes;
   }
+  // One that holds nothing does not touch its budget, and so may outlive it.
   void Release() {
+    if (bytes_ == 0) return;
     budget_->bytes_ -= bytes_;
     bytes_ = 0;
   }
