@@ -69,26 +69,36 @@ class ReferenceServer {
   int port() const { return port_; }
   std::string endpoint() const { return "127.0.0.1:" + std::to_string(port_); }
 
-  std::mutex mutex;
-  std::vector<std::string> traces, metrics, logs;  // requests as received
-  std::set<std::string> peers;
-  std::multimap<std::string, std::string> metadata;  // of the last request
+  // What came, so far: requests byte for byte, and the last one's metadata.
+  struct Received {
+    std::vector<std::string> traces, metrics, logs;
+    std::set<std::string> peers;
+    std::multimap<std::string, std::string> metadata;
+  };
+  Received received() {
+    std::lock_guard lock(mutex_);
+    return received_;
+  }
+  size_t peers() {
+    std::lock_guard lock(mutex_);
+    return received_.peers.size();
+  }
 
  private:
-  void Note(const grpc::ServerContext& context, std::vector<std::string>& requests, std::string request) {
-    std::lock_guard lock(mutex);
-    peers.insert(context.peer());
-    metadata.clear();
+  void Note(const grpc::ServerContext& context, std::vector<std::string> Received::* requests, std::string request) {
+    std::lock_guard lock(mutex_);
+    received_.peers.insert(context.peer());
+    received_.metadata.clear();
     for (const auto& [name, value] : context.client_metadata()) {
-      metadata.emplace(std::string(name.begin(), name.end()), std::string(value.begin(), value.end()));
+      received_.metadata.emplace(std::string(name.begin(), name.end()), std::string(value.begin(), value.end()));
     }
-    requests.push_back(std::move(request));
+    (received_.*requests).push_back(std::move(request));
   }
 
   struct Traces : collector::trace::v1::TraceService::Service {
     explicit Traces(ReferenceServer& s) : server(s) {}
     grpc::Status Export(grpc::ServerContext* context, const TraceRequest* request, TraceResponse* response) override {
-      server.Note(*context, server.traces, request->SerializeAsString());
+      server.Note(*context, &Received::traces, request->SerializeAsString());
       return server.answer_ ? server.answer_(*context, *request, *response) : grpc::Status::OK;
     }
     ReferenceServer& server;
@@ -98,7 +108,7 @@ class ReferenceServer {
     grpc::Status Export(grpc::ServerContext* context,
                         const collector::metrics::v1::ExportMetricsServiceRequest* request,
                         collector::metrics::v1::ExportMetricsServiceResponse*) override {
-      server.Note(*context, server.metrics, request->SerializeAsString());
+      server.Note(*context, &Received::metrics, request->SerializeAsString());
       return grpc::Status::OK;
     }
     ReferenceServer& server;
@@ -107,7 +117,7 @@ class ReferenceServer {
     explicit Logs(ReferenceServer& s) : server(s) {}
     grpc::Status Export(grpc::ServerContext* context, const collector::logs::v1::ExportLogsServiceRequest* request,
                         collector::logs::v1::ExportLogsServiceResponse* response) override {
-      server.Note(*context, server.logs, request->SerializeAsString());
+      server.Note(*context, &Received::logs, request->SerializeAsString());
       response->mutable_partial_success()->set_rejected_log_records(2);
       response->mutable_partial_success()->set_error_message("two are too old");
       return grpc::Status::OK;
@@ -115,6 +125,8 @@ class ReferenceServer {
     ReferenceServer& server;
   };
 
+  std::mutex mutex_;
+  Received received_;  // guarded by mutex_
   Traces traces_;
   Metrics metrics_{*this};
   Logs logs_{*this};
@@ -152,12 +164,12 @@ TEST_F(OtlpGrpcClient, DeliversEverySignalByteForByte) {
   EXPECT_EQ(partial.kind, Kind::kDelivered);
   EXPECT_EQ(partial.rejected_items, 2u);
   EXPECT_THAT(partial.detail, HasSubstr("two are too old"));
-  std::lock_guard lock(server.mutex);
-  EXPECT_THAT(server.traces, testing::ElementsAre(Traces()));
-  EXPECT_THAT(server.metrics, testing::ElementsAre(metrics.SerializeAsString()));
-  EXPECT_THAT(server.logs, testing::ElementsAre(logs.SerializeAsString()));
-  EXPECT_EQ(server.metadata.find("x-tenant")->second, "acme");
-  EXPECT_EQ(server.metadata.find("user-agent")->second, "tributary/0.1.0");
+  const auto received = server.received();
+  EXPECT_THAT(received.traces, testing::ElementsAre(Traces()));
+  EXPECT_THAT(received.metrics, testing::ElementsAre(metrics.SerializeAsString()));
+  EXPECT_THAT(received.logs, testing::ElementsAre(logs.SerializeAsString()));
+  EXPECT_EQ(received.metadata.find("x-tenant")->second, "acme");
+  EXPECT_EQ(received.metadata.find("user-agent")->second, "tributary/0.1.0");
 }
 
 TEST_F(OtlpGrpcClient, TellsEveryStatus) {
@@ -200,7 +212,7 @@ TEST_F(OtlpGrpcClient, CompressesWithGzip) {
   server.Start();
   auto client = Connect({.endpoints = {server.endpoint()}, .compression = Encoding::kGzip});
   EXPECT_EQ(Exchange(*client, Traces(1 << 20)).kind, Kind::kDelivered);
-  EXPECT_EQ(server.traces.at(0), Traces(1 << 20));
+  EXPECT_EQ(server.received().traces.at(0), Traces(1 << 20));
   EXPECT_THAT(Metrics(*client), testing::ContainsRegex("sent_bytes_total\\{destination=\"test\"\\} [0-9]{4}\n"));
 }
 
@@ -238,9 +250,8 @@ TEST_F(OtlpGrpcClient, SendsTenThousandRequestsOverOneConnection) {
   };
   for (int i = 0; i < 32; ++i) post();
   RunUntil([&] { return delivered >= 10'000; });
-  std::lock_guard lock(server.mutex);
-  EXPECT_EQ(server.traces.size(), 10'000u);
-  EXPECT_EQ(server.peers.size(), 1u);
+  EXPECT_EQ(server.received().traces.size(), 10'000u);
+  EXPECT_EQ(server.peers(), 1u);
 }
 
 TEST_F(OtlpGrpcClient, KeepsToTheStreamsThePeerAllows) {
@@ -258,7 +269,7 @@ TEST_F(OtlpGrpcClient, KeepsToTheStreamsThePeerAllows) {
   RunUntilOutcomes(200);
   for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.kind, Kind::kDelivered) << outcome.detail;
   EXPECT_LE(most, 2);
-  EXPECT_EQ(server.peers.size(), 1u);
+  EXPECT_EQ(server.peers(), 1u);
 }
 
 TEST_F(OtlpGrpcClient, TakesBackARequestThatIsNotAnsweredInTime) {
@@ -277,7 +288,7 @@ TEST_F(OtlpGrpcClient, TakesBackARequestThatIsNotAnsweredInTime) {
   EXPECT_THAT(outcome.reason, testing::AnyOf(Reason::kTimeout, Reason::kUnavailable)) << outcome.detail;
   RunUntil([&] { return was_cancelled.load(); });
   EXPECT_EQ(Exchange(*client, Traces(99)).kind, Kind::kDelivered);
-  EXPECT_EQ(server.peers.size(), 1u);
+  EXPECT_EQ(server.peers(), 1u);
 }
 
 TEST_F(OtlpGrpcClient, LosesAndDoublesNoOutcomeWhileTheServerRestarts) {
@@ -310,9 +321,9 @@ TEST_F(OtlpGrpcClient, LosesAndDoublesNoOutcomeWhileTheServerRestarts) {
   operations.join();
   EXPECT_EQ(refused, 0u) << last_refusal;
   EXPECT_GT(delivered, 0u);
-  EXPECT_LE(delivered, server.traces.size());
+  EXPECT_LE(delivered, server.received().traces.size());
   EXPECT_EQ(Exchange(*client, Traces()).kind, Kind::kDelivered);
-  EXPECT_GT(server.peers.size(), 1u);
+  EXPECT_GT(server.peers(), 1u);
 }
 
 TEST_F(OtlpGrpcClient, MovesOnWithoutARetryWhenConnectionsReachTheirAge) {
@@ -324,16 +335,12 @@ TEST_F(OtlpGrpcClient, MovesOnWithoutARetryWhenConnectionsReachTheirAge) {
   auto client = ConnectTo(server);
   size_t under_way = 0;
   std::vector<Outcome> failed;
-  const auto connections = [&] {
-    std::lock_guard lock(server.mutex);
-    return server.peers.size();
-  };
   std::function<void()> post = [&] {
     ++under_way;
     Post(*client, Signal::kTraces, Traces(10'000), [&](Outcome outcome) {
       --under_way;
       if (outcome.kind != Kind::kDelivered) failed.push_back(outcome);
-      if (connections() < 10) post();
+      if (server.peers() < 10) post();
     });
   };
   for (int i = 0; i < 8; ++i) post();
@@ -350,10 +357,7 @@ TEST_F(OtlpGrpcClient, TellsARetryableOutcomeWhenItIsDestroyedFirst) {
   server.Start();
   auto client = ConnectTo(server);
   for (int i = 0; i < 5; ++i) Post(*client, Traces(100'000));
-  RunUntil([&] {
-    std::lock_guard lock(server.mutex);
-    return !server.traces.empty();
-  });
+  RunUntil([&] { return server.peers() > 0; });
   client.reset();
   ASSERT_EQ(outcomes_.size(), 5u);
   for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.kind, Kind::kRetry);
@@ -410,9 +414,9 @@ TEST_F(OtlpGrpcClient, SharesRequestsAmongEndpoints) {
   two.Start();
   auto client = Connect({.endpoints = {one.endpoint(), two.endpoint()}});
   for (int i = 0; i < 50; ++i) EXPECT_EQ(Exchange(*client, Traces()).kind, Kind::kDelivered);
-  EXPECT_GT(one.traces.size(), 5u);
-  EXPECT_GT(two.traces.size(), 5u);
-  EXPECT_EQ(one.traces.size() + two.traces.size(), 50u);
+  EXPECT_GT(one.received().traces.size(), 5u);
+  EXPECT_GT(two.received().traces.size(), 5u);
+  EXPECT_EQ(one.received().traces.size() + two.received().traces.size(), 50u);
 }
 
 TEST_F(OtlpGrpcClient, TellsThatANameDoesNotExist) {
@@ -446,7 +450,7 @@ TEST_F(OtlpGrpcClientWithTls, DeliversToAServerItTrusts) {
   EXPECT_EQ(Exchange(*by_address, Traces(1 << 20)).kind, Kind::kDelivered);
   auto by_name = Connect({.endpoints = {fmt::format("https://localhost:{}", server.port())}, .tls = trust});
   EXPECT_EQ(Exchange(*by_name, Traces()).kind, Kind::kDelivered);
-  EXPECT_EQ(server.traces.at(0), Traces(1 << 20));
+  EXPECT_EQ(server.received().traces.at(0), Traces(1 << 20));
 }
 
 TEST_F(OtlpGrpcClientWithTls, ShowsItsCertificate) {
@@ -482,7 +486,7 @@ TEST_F(OtlpGrpcClientWithTls, RefusesACertificateItCannotTrust) {
     EXPECT_EQ(outcome.kind, Kind::kRetry);
     EXPECT_EQ(outcome.reason, Reason::kConnect);
     EXPECT_THAT(outcome.detail, HasSubstr(row.complaint));
-    EXPECT_TRUE(server.traces.empty());
+    EXPECT_TRUE(server.received().traces.empty());
   }
 }
 
