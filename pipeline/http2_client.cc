@@ -146,7 +146,11 @@ void Http2Client::Start(HttpCall& call) {
   headers_[kPath].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
   nghttp2_data_provider body{};
   body.read_callback = Callbacks::PromiseData;
-  call.stream_id = nghttp2_submit_request(session_.get(), nullptr, headers_.data(), headers_.size(), &body, nullptr);
+  // Each stream depends on the one before it: nghttp2 then sends of it only what that one leaves.
+  nghttp2_priority_spec after_older;
+  nghttp2_priority_spec_init(&after_older, calls_.empty() ? 0 : calls_.rbegin()->first, NGHTTP2_DEFAULT_WEIGHT, 0);
+  call.stream_id =
+      nghttp2_submit_request(session_.get(), &after_older, headers_.data(), headers_.size(), &body, nullptr);
   CHECK(call.stream_id > 0);
   calls_.emplace(call.stream_id, &call);
   // Stream ids end after a billion calls.

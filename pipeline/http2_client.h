@@ -1,14 +1,16 @@
 // Http2Client: an HTTP/2 connection of a client, with or without TLS (prior knowledge, or ALPN "h2"). Many calls at a
 // time; a request's body goes from where it lies to the socket without being copied, in frames as large as the peer
-// takes. Ready once the peer's SETTINGS came, so that something which accepts connections and speaks no HTTP/2 is not
-// taken for a server. Lives on the loop's thread. Knows nothing of gRPC. https://www.rfc-editor.org/rfc/rfc9113
+// takes. Older requests go first, so that a slow link delivers some in time rather than all too late; one that flow
+// control holds up lets the others pass. Ready once the peer's SETTINGS came, so that something which accepts
+// connections and speaks no HTTP/2 is not taken for a server. Lives on the loop's thread. Knows nothing of gRPC.
+// https://www.rfc-editor.org/rfc/rfc9113
 #pragma once
 
 #include <nghttp2/nghttp2.h>
 
+#include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "pipeline/http_client.h"
@@ -51,9 +53,9 @@ class Http2Client : public HttpClient {
   const HttpPeer& peer_;
   const base::Nanos patience_;  // for an answer to a PING
   std::unique_ptr<nghttp2_session, FreeSession> session_;
-  std::vector<nghttp2_nv> headers_;               // of every request; headers_[kPath] is set for each
-  std::unordered_map<int32_t, HttpCall*> calls_;  // by stream id
-  std::string last_words_;                        // of the peer's GOAWAY, or of nghttp2 about the peer
+  std::vector<nghttp2_nv> headers_;     // of every request; headers_[kPath] is set for each
+  std::map<int32_t, HttpCall*> calls_;  // by stream id, so the oldest first
+  std::string last_words_;              // of the peer's GOAWAY, or of nghttp2 about the peer
 };
 
 }  // namespace tributary::pipeline

@@ -115,6 +115,42 @@ TEST_F(Http2ClientTest, SendsFramesAsLargeAsThePeerTakes) {
   }
 }
 
+TEST_F(Http2ClientTest, SendsOlderRequestsFirst) {
+  std::vector<uint32_t> order;
+  auto peer = Peer(
+      [&](RawPeer::Connection& connection, const Frame& frame) {
+        if (frame.type != kData) return;
+        if (order.empty() || order.back() != frame.stream) order.push_back(frame.stream);
+        if (frame.flags & kEndStream) connection.Write(GrpcOk(frame.stream));
+      },
+      {{kInitialWindowSize, 1 << 30}});
+  auto client = ConnectTo(*peer);
+  for (int i = 0; i < 4; ++i) Post(*client, std::string(1 << 20, 'r'));
+  RunUntilOutcomes(4);
+  EXPECT_THAT(order, ElementsAre(1, 3, 5, 7));
+}
+
+TEST_F(Http2ClientTest, LetsOthersPassARequestThatIsStalled) {
+  // The window of the oldest stream stays shut until the others are through.
+  std::vector<uint32_t> ended;
+  auto peer = Peer(
+      [&](RawPeer::Connection& connection, const Frame& frame) {
+        if (frame.type != kHeaders && frame.type != kData) return;
+        if (frame.type == kHeaders && frame.stream != 1) {
+          connection.Write(FrameBytes(kWindowUpdate, 0, frame.stream, BigEndian32(1 << 30)));
+        }
+        if (!(frame.flags & kEndStream)) return;
+        ended.push_back(frame.stream);
+        connection.Write(GrpcOk(frame.stream));
+        if (ended.size() == 2) connection.Write(FrameBytes(kWindowUpdate, 0, 1, BigEndian32(1 << 30)));
+      },
+      {{kInitialWindowSize, 100}});
+  auto client = ConnectTo(*peer);
+  for (int i = 0; i < 3; ++i) Post(*client, std::string(100'000, 'r'));
+  RunUntilOutcomes(3);
+  EXPECT_THAT(ended, ElementsAre(3, 5, 1));
+}
+
 TEST_F(Http2ClientTest, RetriesAtOnceWhatAGoawayExcludes) {
   // The peer takes stream 1, and says goodbye when stream 5 has begun.
   auto peer = Peer([&](RawPeer::Connection& connection, const Frame& frame) {
