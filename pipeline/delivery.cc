@@ -63,7 +63,7 @@ void Delivery::SetOptions(Options options) {
 void Delivery::Pump() {
   if (paused()) return;
   const auto oldest = cursor_->oldest_unread(Cursor::From::kLive);
-  if (oldest && !cursor_->has_backlog() && loop_.now() - *oldest > options_.behind_after) cursor_->Fork();
+  if (oldest && loop_.now() - *oldest > options_.flush_after + options_.behind_after) cursor_->Fork();
 
   while (!paused() && in_flight_ < InFlightMax()) {
     ShipmentPtr next = Take();

@@ -42,7 +42,9 @@ class Delivery {
     uint32_t batch_items_max = 8192;
     size_t batch_bytes_max = 4 << 20;  // of one request, uncompressed: what a default gRPC server takes
     base::Nanos flush_after = std::chrono::milliseconds(200);
-    // A Delivery whose oldest unread frame is older has fallen behind: what is unread then shares with what is new.
+    // A Delivery whose oldest unread frame was due so long ago has fallen behind: what is unread then takes turns with
+    // what is new. Again whenever what was new has become as old, so that what happens now does not queue behind an
+    // earlier outage, nor behind what a slow peer has not taken yet.
     base::Nanos behind_after = std::chrono::seconds(5);
     uint32_t concurrency_max = 16;  // at least 1
     Backoff::Options retry;

@@ -116,11 +116,12 @@ void Cursor::Appended(Frame* frame) {
 Frame* Cursor::Next(From from) {
   Frame* frame = Peek(from);
   if (frame == nullptr) return nullptr;
-  Ahead& position = from == From::kBacklog ? backlog_ : live_;
+  Ahead& position = from == From::kBacklog ? backlog_.front() : live_;
   --position.unread.frames;
   position.unread.items -= frame->batch.counts.items;
   position.unread.bytes -= frame->batch.bytes.size();
   position.next = frame->next_;
+  if (from == From::kBacklog && position.unread.frames == 0) backlog_.pop_front();
   return frame;
 }
 
@@ -130,8 +131,7 @@ std::optional<base::Time> Cursor::oldest_unread(From from) const {
 }
 
 void Cursor::Fork() {
-  CHECK(!has_backlog());
-  backlog_ = std::exchange(live_, {});
+  if (live_.unread.frames > 0) backlog_.push_back(std::exchange(live_, {}));
 }
 
 void Cursor::Acknowledge(Frame* frame) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -103,8 +104,8 @@ class Log {
 
 // Cursor: one reader's position in a Log. Frames are read in order and acknowledged in any order.
 //
-// A reader that fell behind may Fork: what is unread becomes the backlog, and Next(kLive) starts at what arrives from
-// now on, so that fresh telemetry need not queue behind old. Lives on the loop's thread.
+// A reader that fell behind may Fork: what is unread becomes backlog, after what is backlog already, and Next(kLive)
+// starts at what arrives from now on, so that fresh telemetry need not queue behind old. Lives on the loop's thread.
 class Cursor {
  public:
   enum class From : uint8_t { kBacklog, kLive };
@@ -133,14 +134,15 @@ class Cursor {
   // Lets go of a frame that was read.
   void Acknowledge(Frame* frame);
 
-  bool has_backlog() const { return backlog_.unread.frames > 0; }
+  bool has_backlog() const { return !backlog_.empty(); }
   void Fork();
 
   // Calls `readable` at the end of the turn in which frames were appended.
   void WhenReadable(base::Loop::Task readable) { readable_ = std::move(readable); }
 
   const Totals& totals() const { return totals_; }
-  const Unread& unread(From from) const { return ahead(from).unread; }
+  // Of a backlog that several Forks made, up to the next of them.
+  Unread unread(From from) const { return ahead(from).unread; }
   // When the next unread frame was appended.
   std::optional<base::Time> oldest_unread(From from) const;
   // When the oldest unacknowledged frame was appended.
@@ -157,13 +159,17 @@ class Cursor {
   Cursor(Log& log, otlp::Signal signal);
   void Appended(Frame* frame);
   bool Holds(const Frame* frame) const { return (frame->readers_ & bit_) != 0; }
-  const Ahead& ahead(From from) const { return from == From::kBacklog ? backlog_ : live_; }
+  // Backlogs are read oldest first.
+  Ahead ahead(From from) const {
+    if (from == From::kLive) return live_;
+    return backlog_.empty() ? Ahead() : backlog_.front();
+  }
 
   Log& log_;
   Log::Queue& queue_;
-  uint64_t bit_;             // of this Cursor in Frame::readers_
-  Frame* oldest_ = nullptr;  // of those not acknowledged
-  Ahead backlog_;
+  uint64_t bit_;               // of this Cursor in Frame::readers_
+  Frame* oldest_ = nullptr;    // of those not acknowledged
+  std::deque<Ahead> backlog_;  // what each Fork left, none of it empty
   Ahead live_;
   Totals totals_;
   base::Loop::Task readable_;

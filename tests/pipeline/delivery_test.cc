@@ -409,6 +409,42 @@ TEST(Delivery, OldAndNewTakeTurnsAfterAnOutage) {
   EXPECT_GE(std::count(is_new.begin(), is_new.begin() + 16, false), 4);
 }
 
+TEST(Delivery, WhatIsNewDoesNotQueueBehindAnOutageUponAnOutage) {
+  Delivery::Options options = Eager();
+  options.batch_items_max = 1;
+  options.concurrency_max = 1;
+  options.behind_after = milliseconds(5);
+  DeliveryRig rig(options);
+  rig.sink().script = [&](const Request&) { return std::optional(Unavailable()); };
+  for (uint64_t outage = 0; outage < 2; ++outage) {
+    for (uint64_t i = 0; i < 50; ++i) rig.Append(kTraces, {{"a", {100 * outage + i}}});
+    const base::Time start = rig.loop().now();
+    rig.RunUntil([&] { return rig.loop().now() - start > milliseconds(6); });
+  }
+  std::vector<uint64_t> order;
+  rig.sink().script = [&](const Request& request) {
+    order.push_back(request.items[0]);
+    if (order.size() == 3) rig.Append(kTraces, {{"a", {1000}}});
+    return Outcome::Delivered();
+  };
+  rig.RunUntil([&] { return rig.destination().held_items() == 0; });
+  ASSERT_EQ(order.size(), 101u);
+  EXPECT_LT(std::find(order.begin(), order.end(), 1000u) - order.begin(), 10);
+}
+
+TEST(Delivery, DoesNotTakeALongWaitForAFullRequestForABacklog) {
+  Delivery::Options options = Eager();
+  options.flush_after = std::chrono::hours(1);
+  options.behind_after = base::Nanos(0);
+  DeliveryRig rig(options);
+  rig.Append(kTraces, {{"a", {1}}});
+  const base::Time start = rig.loop().now();
+  rig.RunUntil([&] { return rig.loop().now() - start > milliseconds(1); });
+  rig.Append(kTraces, {{"a", {2}}});
+  rig.Turn();
+  EXPECT_TRUE(rig.sink().sent.empty());
+}
+
 TEST(Delivery, AnOutageOfAHundredThousandTinyFramesEndsInFullRequests) {
   Delivery::Options options = Patient();
   options.flush_after = base::Nanos(0);

@@ -155,6 +155,29 @@ TEST_F(LogTest, ForkedReadsTheBacklogAndTheLiveFramesApart) {
   EXPECT_FALSE(cursor->has_backlog());
 }
 
+TEST_F(LogTest, ForkedAgainReadsWhatWasLiveAfterTheBacklog) {
+  const auto cursor = log_.OpenCursor(kSignal);
+  cursor->Fork();
+  EXPECT_FALSE(cursor->has_backlog());
+  for (uint32_t i = 1; i <= 2; ++i) EXPECT_TRUE(Append(log_, MakeBatch(i, 100)));
+  cursor->Fork();
+  for (uint32_t i = 3; i <= 5; ++i) EXPECT_TRUE(Append(log_, MakeBatch(i, 100)));
+  Frame* const passed = cursor->Next(From::kLive);
+  EXPECT_EQ(passed->batch.counts.items, 3u);
+  cursor->Fork();
+  cursor->Fork();
+  EXPECT_TRUE(Append(log_, MakeBatch(6, 100)));
+  EXPECT_EQ(cursor->Next(From::kLive)->batch.counts.items, 6u);
+  EXPECT_EQ(cursor->unread(From::kBacklog).items, 1u + 2);
+  cursor->Acknowledge(passed);
+  for (const uint32_t number : {1, 2, 4, 5}) {
+    EXPECT_TRUE(cursor->has_backlog());
+    EXPECT_EQ(cursor->Next(From::kBacklog)->batch.counts.items, number);
+  }
+  EXPECT_FALSE(cursor->has_backlog());
+  EXPECT_EQ(cursor->Next(From::kBacklog), nullptr);
+}
+
 TEST_F(LogTest, HasRoomForSixtyFourCursorsPerSignalAndReusesThePlaceOfOneThatLeft) {
   std::vector<std::unique_ptr<Cursor>> cursors;
   for (int i = 0; i < Log::kCursorsMax; ++i) cursors.push_back(log_.OpenCursor(kSignal));
@@ -244,7 +267,8 @@ class Model {
   struct Reader {
     std::unique_ptr<Cursor> cursor;
     Signal signal;
-    std::deque<uint32_t> backlog, live;  // unread
+    std::deque<std::deque<uint32_t>> backlogs;  // unread, none empty
+    std::deque<uint32_t> live;                  // unread
     std::set<uint32_t> held;
     std::vector<Frame*> read;  // and not acknowledged
     uint64_t appended_items = 0;
@@ -286,7 +310,9 @@ void Model::Append() {
 
 void Model::Read(Reader& reader) {
   const From from = random_() % 2 == 0 ? From::kBacklog : From::kLive;
-  std::deque<uint32_t>& unread = from == From::kBacklog ? reader.backlog : reader.live;
+  std::deque<uint32_t> nothing;
+  std::deque<uint32_t>& backlog = reader.backlogs.empty() ? nothing : reader.backlogs.front();
+  std::deque<uint32_t>& unread = from == From::kBacklog ? backlog : reader.live;
   const Frame* peeked = reader.cursor->Peek(from);
   Frame* frame = reader.cursor->Next(from);
   ASSERT_EQ(frame, peeked);
@@ -295,6 +321,7 @@ void Model::Read(Reader& reader) {
   ASSERT_EQ(frame->batch.counts.items, unread.front());
   ASSERT_EQ(frame->batch.bytes.size(), bytes_[unread.front()]);
   unread.pop_front();
+  if (from == From::kBacklog && unread.empty()) reader.backlogs.pop_front();
   reader.read.push_back(frame);
 }
 
@@ -319,11 +346,8 @@ void Model::Step() {
     readers_.pop_back();
   } else if (choice < 5) {
     Reader& reader = Pick();
-    ASSERT_EQ(reader.cursor->has_backlog(), !reader.backlog.empty());
-    if (reader.backlog.empty()) {
-      reader.cursor->Fork();
-      std::swap(reader.backlog, reader.live);
-    }
+    reader.cursor->Fork();
+    if (!reader.live.empty()) reader.backlogs.push_back(std::exchange(reader.live, {}));
   } else if (choice < 40) {
     Append();
   } else if (choice < 70) {
@@ -345,7 +369,9 @@ void Model::Verify() const {
     ASSERT_EQ(totals.held_items, held_items);
     ASSERT_EQ(totals.appended_items, reader.appended_items);
     ASSERT_EQ(totals.acknowledged_items, reader.acknowledged_items);
-    for (const auto& [from, numbers] : {std::pair(From::kBacklog, &reader.backlog), {From::kLive, &reader.live}}) {
+    ASSERT_EQ(reader.cursor->has_backlog(), !reader.backlogs.empty());
+    const std::deque<uint32_t> backlog = reader.backlogs.empty() ? std::deque<uint32_t>() : reader.backlogs.front();
+    for (const auto& [from, numbers] : {std::pair(From::kBacklog, &backlog), {From::kLive, &reader.live}}) {
       Cursor::Unread unread;
       for (const uint32_t number : *numbers) {
         ++unread.frames;
