@@ -10,6 +10,7 @@ namespace tributary::pipeline {
 namespace {
 
 constexpr base::Nanos kDrainWindow = std::chrono::seconds(1);
+constexpr base::Nanos kStalledAfter = 2 * kDrainWindow;
 
 // What a Batch costs while it is held: its bytes as allocated, and the bookkeeping around them, which is most of the
 // cost when a request carries one span.
@@ -45,8 +46,10 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal) {
 std::optional<base::Nanos> Log::TimeUntilFree(size_t bytes) const {
   if (bytes_ + bytes <= options_.bytes_max) return base::Nanos(0);
   const double excess = static_cast<double>(bytes_ + bytes - options_.bytes_max);
-  // The running window counts once it is long enough to mean something, so that a stopped drain is noticed.
+  // The running window counts once it is long enough to mean something, so that a stopped drain is noticed. One that
+  // no frame has ended for long says nothing of when the next ones leave.
   const base::Nanos window = loop_.now() - drain_window_start_;
+  if (window > kStalledAfter) return std::nullopt;
   const double rate =
       window > kDrainWindow ? static_cast<double>(drain_window_bytes_) / base::Seconds(window) : drain_bytes_per_s_;
   if (rate < 1) return std::nullopt;
