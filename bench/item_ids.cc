@@ -85,16 +85,15 @@ uint64_t Load(const uint8_t* at) {
 }
 void Store(uint8_t* at, uint64_t value) { std::memcpy(at, &value, sizeof value); }
 
-// Trace ids should look random in their low bytes, which is what samplers and partitioners read.
-uint64_t Mix(uint64_t x) {
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-  x = (x ^ x >> 27) * 0x94d049bb133111eb;
-  return x ^ x >> 31;
-}
-
 static_assert(std::endian::native == std::endian::little);
 
 }  // namespace
+
+uint64_t Hash(uint64_t number) {
+  number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9;
+  number = (number ^ number >> 27) * 0x94d049bb133111eb;
+  return number ^ number >> 31;
+}
 
 void FindItemIds(Signal signal, ByteView request_untrusted, std::vector<ItemIdPlace>& places) {
   const Fields fields = FieldsOf(signal);
@@ -121,7 +120,8 @@ void WriteItemId(Signal signal, uint8_t* request, ItemIdPlace place, ItemId id) 
     Store(request + place.number, id.run + id.number);
   } else {
     Store(request + place.run, __builtin_bswap64(id.run));
-    Store(request + place.run + 8, Mix(id.number));
+    // Trace ids should look random in their low bytes, which is what samplers and partitioners read.
+    Store(request + place.run + 8, Hash(id.number));
     Store(request + place.number, __builtin_bswap64(id.number));
   }
 }

@@ -21,6 +21,9 @@ struct ItemId {
   uint64_t number;  // from 1 on
 };
 
+// Of an item's number. The sum over a run's items is the fingerprint of that set: two sets with the same are the same.
+uint64_t Hash(uint64_t number);
+
 // Where in a request one item carries its identity: byte offsets of two fields of at least eight bytes. Both are zero
 // for an item that has no room for one.
 struct ItemIdPlace {

@@ -57,12 +57,13 @@ std::string Json(const LoadRun& run, const LoadOptions& options) {
   const auto items = static_cast<double>(totals.items);
   return fmt::format(
       R"({{"tool":"tributary-load","run":"{}","signal":"{}","protocol":"{}","seconds":{:.3f},)"
-      R"("items_per_request":{},"request_bytes":{},"items_sent":{},"items_ok":{},"items_rejected":{},)"
+      R"("items_per_request":{},"request_bytes":{},"items_sent":{},"items_ok":{},"fingerprint_ok":"{:016x}",)"
+      R"("items_rejected":{},)"
       R"("items_held_back":{},"requests_ok":{},"refused":{},"lost":{},"resends":{},"connects":{},"items_per_s":{:.1f},)"
       R"("latency_us":{{"mean":{:.1f},"p50":{:.1f},"p90":{:.1f},"p99":{:.1f},"p99.9":{:.1f},"max":{:.1f}}},)"
       R"("cpu_us_per_item":{:.4f}}})",
       run.id(), otlp::Name(options.signal), options.protocol == LoadOptions::Protocol::kGrpc ? "grpc" : "http",
-      run.seconds(), options.items_per_request, run.request_bytes(), run.items_sent(), totals.items,
+      run.seconds(), options.items_per_request, run.request_bytes(), run.items_sent(), totals.items, totals.fingerprint,
       totals.rejected_items, run.items_held_back(), totals.requests, Json(totals.refused), Json(totals.lost),
       totals.resends, run.connects(), items / run.seconds(), latency.mean_us(), latency.quantile_us(0.5),
       latency.quantile_us(0.9), latency.quantile_us(0.99), latency.quantile_us(0.999), latency.max_us(),

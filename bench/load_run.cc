@@ -167,6 +167,7 @@ void LoadRun::OnReply(LoadRequest& request, Reply reply) {
       latency_.Record(base::Clock::now() - request.intended);
       ++totals_.requests;
       totals_.items += options_.items_per_request;
+      totals_.fingerprint += Fingerprint(request);
       totals_.rejected_items += reply.rejected_items;
       return Retire(request);
     case Reply::Kind::kUnprocessed:
@@ -180,6 +181,14 @@ void LoadRun::OnReply(LoadRequest& request, Reply reply) {
       if (options_.retry) return Resend(request, kResendDelay);
       return Retire(request);
   }
+}
+
+uint64_t LoadRun::Fingerprint(const LoadRequest& request) const {
+  uint64_t sum = 0;
+  for (const ItemIdPlace& place : samples_[request.sample].ids) {
+    sum += Hash(ReadItemId(options_.signal, request.body.data() + LoadRequest::kPrefix, place).number);
+  }
+  return sum;
 }
 
 void LoadRun::Resend(LoadRequest& request, base::Nanos delay) {

@@ -40,8 +40,9 @@ struct LoadOptions {
 class LoadRun {
  public:
   struct Totals {
-    uint64_t requests = 0;  // answered OK
-    uint64_t items = 0;     // in those
+    uint64_t requests = 0;     // answered OK
+    uint64_t items = 0;        // in those
+    uint64_t fingerprint = 0;  // of the set of those
     uint64_t rejected_items = 0;
     uint64_t resends = 0;
     std::map<std::string, uint64_t> refused;  // answers that were not OK, by code
@@ -87,6 +88,7 @@ class LoadRun {
   void Send(LoadRequest& request);
   void SendUnsent();
   void OnReply(LoadRequest& request, Reply reply);
+  uint64_t Fingerprint(const LoadRequest& request) const;
   void Resend(LoadRequest& request, base::Nanos delay);
   void Retire(LoadRequest& request);
   void AbandonOverdue();

@@ -17,8 +17,13 @@ uint64_t ReceivedItems::Add(otlp::Signal signal, base::ByteView request_untruste
     const size_t word = id.number / 64;
     const uint64_t bit = uint64_t{1} << (id.number % 64);
     if (word >= run->seen.size()) run->seen.resize(word + 1);
-    run->seen[word] & bit ? ++run->duplicates : ++run->unique;
+    if (run->seen[word] & bit) {
+      ++run->duplicates;
+      continue;
+    }
     run->seen[word] |= bit;
+    ++run->unique;
+    run->fingerprint += Hash(id.number);
     run->highest = std::max(run->highest, id.number);
   }
   return places_.size();

@@ -21,6 +21,7 @@ class ReceivedItems {
     uint64_t unique = 0;
     uint64_t duplicates = 0;
     uint64_t highest = 0;
+    uint64_t fingerprint = 0;                              // of the set of items seen
     uint64_t missing() const { return highest - unique; }  // below the highest
   };
 

@@ -131,9 +131,10 @@ std::string SinkService::StatsJson() const {
                            otlp::Name(signal), requests_[signal], item_counts_[signal], items_.foreign(signal));
   }
   for (const auto& [key, run] : items_.runs()) {
-    runs += fmt::format(R"({}{{"run":"{}","signal":"{}","unique":{},"duplicates":{},"highest":{},"missing":{}}})",
-                        runs.empty() ? "" : ",", key.second, otlp::Name(key.first), run.unique, run.duplicates,
-                        run.highest, run.missing());
+    runs += fmt::format(
+        R"({}{{"run":"{}","signal":"{}","unique":{},"duplicates":{},"highest":{},"missing":{},"fingerprint":"{:016x}"}})",
+        runs.empty() ? "" : ",", key.second, otlp::Name(key.first), run.unique, run.duplicates, run.highest,
+        run.missing(), run.fingerprint);
   }
   for (const auto& [reason, count] : refused_) {
     refused += fmt::format(R"({}"{}":{})", refused.empty() ? "" : ",", reason, count);

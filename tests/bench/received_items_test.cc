@@ -41,6 +41,21 @@ TEST(ReceivedItems, CountWhatArrivesTwice) {
   EXPECT_EQ(run.duplicates, 10u);
 }
 
+TEST(ReceivedItems, HaveAFingerprintThatIsTheSetsOwn) {
+  ReceivedItems received;
+  received.Add(Signal::kLogs, Numbered(Signal::kLogs, kRun, 101, 20));
+  received.Add(Signal::kLogs, Numbered(Signal::kLogs, kRun, 1, 100));
+  received.Add(Signal::kLogs, Numbered(Signal::kLogs, kRun, 51, 10));
+  uint64_t fingerprint = 0;
+  for (uint64_t number = 1; number <= 120; ++number) fingerprint += Hash(number);
+  const auto& run = received.runs().at({Signal::kLogs, kRun});
+  EXPECT_EQ(run.fingerprint, fingerprint);
+  // As many, of which one is another.
+  received.Add(Signal::kLogs, Numbered(Signal::kLogs, kRun + 1, 1, 119));
+  received.Add(Signal::kLogs, Numbered(Signal::kLogs, kRun + 1, 121, 1));
+  EXPECT_NE(received.runs().at({Signal::kLogs, kRun + 1}).fingerprint, fingerprint);
+}
+
 TEST(ReceivedItems, KeepRunsAndSignalsApart) {
   ReceivedItems received;
   received.Add(Signal::kLogs, Numbered(Signal::kLogs, kRun, 1, 10));

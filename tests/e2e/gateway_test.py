@@ -68,9 +68,7 @@ def test_a_dead_and_a_stalled_backend_delay_no_other(tmp_path):
 def test_a_gateway_that_restarts_costs_nothing(tmp_path):
     with Sink(tmp_path) as sink:
         with Gateway(tmp_path, [otlp_sink("sink", sink.grpc)]) as gateway:
-            with Agent(tmp_path, gateway.grpc) as agent, ledger.Watch(agent):
-                agent.configure({"upstream": {"endpoint": f"http://{gateway.grpc}", "retry": RETRY}})
-                agent.reload()
+            with Agent(tmp_path, gateway.grpc, retry=RETRY) as agent, ledger.Watch(agent):
                 with Load(agent.grpc, rate=20_000, items_per_request=100, duration=4, retry=True) as load:
                     for _ in range(2):
                         before = sink.items("traces")

@@ -1,6 +1,7 @@
 """The agent while its upstream fails: OK until its memory is full, then a refusal that says when to come back; what it said
 OK to is not lost; when the upstream is back, what happens now does not queue behind what happened then."""
 
+import os
 import sys
 import threading
 import time
@@ -15,7 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 import ledger
 import otlp
-from programs import Agent, Load, Sink, wait_until
+from link import Link
+from programs import Agent, Gateway, Load, Sink, wait_until
 from receiver import Receiver
 
 MEMORY_MIB = 16
@@ -23,6 +25,8 @@ MEMORY_MIB = 16
 OVERHEAD_MIB = 16
 # Fast, so that a test need not wait for the default second.
 RETRY = {"initial": "100ms", "max": "500ms"}
+# How long the gateway is away in the test that is about the time it is away.
+OUTAGE_S = float(os.environ.get("TRIBUTARY_OUTAGE_S", 60))
 
 
 @pytest.fixture
@@ -33,12 +37,8 @@ def sink(tmp_path):
 
 @pytest.fixture
 def agent(tmp_path, sink):
-    with Agent(tmp_path, sink.grpc, memory={"limit": f"{MEMORY_MIB}MiB"}) as agent:
-        agent.configure({"upstream": {"endpoint": f"http://{sink.grpc}", "retry": RETRY},
-                         "memory": {"limit": f"{MEMORY_MIB}MiB"}})
-        agent.reload()
-        with ledger.Watch(agent):
-            yield agent
+    with Agent(tmp_path, sink.grpc, memory={"limit": f"{MEMORY_MIB}MiB"}, retry=RETRY) as agent, ledger.Watch(agent):
+        yield agent
 
 
 def spans(count, name="span"):
@@ -62,25 +62,89 @@ def fill(agent):
     pytest.fail("the agent took twice its memory")
 
 
-def held(agent):
-    return sum(account.held for account in ledger.accounts(agent).values())
+def post(agent, request):
+    """Over OTLP/HTTP; raises urllib.error.HTTPError when it is refused."""
+    urllib.request.urlopen(urllib.request.Request(f"{agent.http}/v1/traces", request.SerializeToString(),
+                                                  {"content-type": "application/x-protobuf"}), timeout=20).close()
 
 
-def test_a_full_agent_says_when_to_come_back(agent, sink):
-    sink.mode("away")
-    refusal = fill(agent)
+def assert_retryable_grpc(refusal):
+    """UNAVAILABLE, and when to come back."""
     assert refusal.code() is grpc.StatusCode.UNAVAILABLE
     details = dict(refusal.trailing_metadata())["grpc-status-details-bin"]
     retry_info = error_details_pb2.RetryInfo()
     assert status_pb2.Status.FromString(details).details[0].Unpack(retry_info)
     assert 0 < retry_info.retry_delay.ToTimedelta().total_seconds() <= 60
 
+
+def assert_retryable_http(refusal):
+    """503, and when to come back."""
+    assert refusal.code == 503
+    assert int(refusal.headers["retry-after"]) >= 1
+    assert status_pb2.Status.FromString(refusal.read()).message
+
+
+def held(agent):
+    return sum(account.held for account in ledger.accounts(agent).values())
+
+
+def delivered(agent):
+    return sum(account.delivered for account in ledger.accounts(agent).values())
+
+
+class Application:
+    """Sends a span over gRPC and one over HTTP, again and again, and holds every answer to OTLP: OK, or a proper
+    retryable refusal. Leaving the block fails the test if any was neither."""
+
+    def __init__(self, agent):
+        self.agent = agent
+        self.taken = 0
+        self.refused = {"grpc": 0, "http": 0}
+        self.fault = None
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        try:
+            with grpc.insecure_channel(self.agent.grpc) as channel:
+                stub = TraceServiceStub(channel)
+                while not self.stopping.wait(0.05):
+                    self._send(stub)
+        except Exception as fault:
+            self.fault = fault
+
+    def _send(self, stub):
+        try:
+            stub.Export(spans(1), timeout=20)
+            self.taken += 1
+        except grpc.RpcError as refusal:
+            assert_retryable_grpc(refusal)
+            self.refused["grpc"] += 1
+        try:
+            post(self.agent, spans(1))
+            self.taken += 1
+        except urllib.error.HTTPError as refusal:
+            assert_retryable_http(refusal)
+            self.refused["http"] += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()
+        if self.fault is not None:
+            raise self.fault
+
+
+def test_a_full_agent_says_when_to_come_back(agent, sink):
+    sink.mode("away")
+    refusal = fill(agent)
+    assert_retryable_grpc(refusal)
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(urllib.request.Request(f"{agent.http}/v1/traces", spans(1000).SerializeToString(),
-                                                      {"content-type": "application/x-protobuf"}))
-    assert refused.value.code == 503
-    assert int(refused.value.headers["retry-after"]) >= 1
-    assert status_pb2.Status.FromString(refused.value.read()).message
+        post(agent, spans(1000))
+    assert_retryable_http(refused.value)
 
     taken = held(agent)
     assert taken > 0
@@ -95,15 +159,60 @@ def test_nothing_accepted_is_lost_while_the_upstream_fails(agent, sink, mode):
         sink.mode(mode, retry_after_ms=200)
         refused = 'tributary_refused_requests_total'
         wait_until(lambda: sum(ledger.parse(agent.metrics_text())[refused].values()) > 0, "the agent is full")
-        rss_mib = agent.rss_mib()
         sink.mode("ok")
         result = load.result()
-    assert rss_mib < MEMORY_MIB + OVERHEAD_MIB
+    assert agent.rss_mib_max() < MEMORY_MIB + OVERHEAD_MIB
     assert result["refused"].keys() == {"UNAVAILABLE"} and not result["lost"], result
     assert result["items_ok"] == result["items_sent"] > 10_000, result
     wait_until(lambda: sink.run(result["run"])["unique"] == result["items_ok"], "all that was accepted arrives")
     assert sink.run(result["run"])["missing"] == 0
     wait_until(lambda: held(agent) == 0, "nothing is held any more")
+
+
+def test_a_minute_without_the_gateway(tmp_path):
+    """20,000 spans a second, of about 280 bytes, over a link that carries twice that."""
+    memory_mib = 64
+    with (Sink(tmp_path) as sink,
+          Gateway(tmp_path, [{"name": "sink", "type": "otlp", "endpoint": f"http://{sink.grpc}"}]) as gateway,
+          Link(gateway.grpc_port, bytes_per_s=12e6) as link,
+          Agent(tmp_path, link.address, memory={"limit": f"{memory_mib}MiB"}, retry=RETRY, batch={"items": 1000}) as agent,
+          ledger.Watch(agent, gateway)):
+        with (Application(agent) as application,
+              Load(agent.grpc, rate=20_000, items_per_request=100, duration=OUTAGE_S + 20) as load):
+            wait_until(lambda: sink.items("traces") > 40_000, "the load is flowing")
+            assert application.taken > 0 and not any(application.refused.values())
+            gateway.stop()
+            away_since = time.monotonic()
+
+            # OK until the agent is full.
+            wait_until(lambda: all(application.refused.values()), "the agent refuses", timeout=OUTAGE_S)
+            metrics = ledger.parse(agent.metrics_text())
+            assert metrics["tributary_log_bytes"][()] > 0.95 * metrics["tributary_log_bytes_max"][()]
+
+            time.sleep(max(0, away_since + OUTAGE_S - time.monotonic()))
+            backlog, delivered_before = held(agent), delivered(agent)
+            assert backlog > 100_000
+            gateway.start()
+            wait_until(lambda: delivered(agent) > delivered_before, "the agent has found the gateway", timeout=60)
+
+            # What is new gets through before what is old.
+            with Load(agent.grpc, rate=1000, items_per_request=10, duration=5, retry=True) as late_load:
+                wait_until(lambda: len(sink.stats()["runs"]) == 2 and sink.latest_run()["unique"] >= 500,
+                           "spans of after the outage arrive", timeout=60)
+                went_first = delivered(agent) - delivered_before
+                late = late_load.result()
+            assert went_first < backlog * 3 / 4, f"{went_first} spans, of a backlog of {backlog}"
+            result = load.result()
+        wait_until(lambda: held(agent) == held(gateway) == 0, "nothing is held any more", timeout=60)
+
+        # All that was accepted has arrived, and nothing else.
+        for sent in (result, late):
+            arrived = sink.run(sent["run"])
+            assert (arrived["unique"], arrived["fingerprint"]) == (sent["items_ok"], sent["fingerprint_ok"])
+        assert sink.stats()["signals"]["traces"]["foreign"] >= application.taken
+        assert late["items_ok"] == late["items_sent"] == 5000, late
+        assert result["refused"].keys() == {"UNAVAILABLE"} and not result["lost"] and not result["items_held_back"], result
+        assert agent.rss_mib_max() < memory_mib + OVERHEAD_MIB
 
 
 def test_an_agent_that_ends_sends_what_it_holds(tmp_path, sink):
@@ -129,21 +238,17 @@ def test_live_telemetry_overtakes_the_backlog(tmp_path):
 
     with Receiver() as receiver:
         receiver.refuse = refuse
-        config = {"upstream": {"endpoint": f"http://{receiver.grpc}", "retry": RETRY, "concurrency": 1,
-                               "batch": {"items": 100, "flush": "10ms"}}}
-        with Agent(tmp_path, receiver.grpc) as agent:
-            agent.configure(config)
-            agent.reload()
-            with grpc.insecure_channel(agent.grpc) as channel, ledger.Watch(agent):
-                stub = TraceServiceStub(channel)
-                for _ in range(60):
-                    stub.Export(spans(100, "old"))
-                # Long enough that the agent calls it a backlog.
-                wait_until(lambda: agent.health()["destinations"][0]["oldest_held_seconds"] > 6, "the upstream is away")
-                away.clear()
-                wait_until(lambda: receiver.traces, "the first of the backlog arrives")
-                stub.Export(spans(1, "new"))
-                wait_until(lambda: otlp.count(receiver.traces) == 6001, "all has arrived")
+        with (Agent(tmp_path, receiver.grpc, retry=RETRY, concurrency=1, batch={"items": 100, "flush": "10ms"}) as agent,
+              grpc.insecure_channel(agent.grpc) as channel, ledger.Watch(agent)):
+            stub = TraceServiceStub(channel)
+            for _ in range(60):
+                stub.Export(spans(100, "old"))
+            # Long enough that the agent calls it a backlog.
+            wait_until(lambda: agent.health()["destinations"][0]["oldest_held_seconds"] > 6, "the upstream is away")
+            away.clear()
+            wait_until(lambda: receiver.traces, "the first of the backlog arrives")
+            stub.Export(spans(1, "new"))
+            wait_until(lambda: otlp.count(receiver.traces) == 6001, "all has arrived")
     order = [{span.name for container in request.resource_spans for scope in container.scope_spans for span in scope.spans}
              for request in receiver.traces]
     new = next(i for i, names in enumerate(order) if "new" in names)

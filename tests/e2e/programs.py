@@ -85,8 +85,15 @@ class Program:
         self.process.wait()
 
     def rss_mib(self):
+        return self._memory_mib("VmRSS")
+
+    def rss_mib_max(self):
+        """The most it ever was."""
+        return self._memory_mib("VmHWM")
+
+    def _memory_mib(self, field):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
+        return int(next(line for line in status.splitlines() if line.startswith(f"{field}:")).split()[1]) / 1024
 
     def __enter__(self):
         return self
@@ -146,8 +153,10 @@ class Configured(Program):
 class Agent(Configured):
     binary = "tributary-agent"
 
-    def __init__(self, directory, upstream, name="agent", **config):
-        super().__init__(directory, name, {"upstream": {"endpoint": f"http://{upstream}"}, **config})
+    def __init__(self, directory, address, name="agent", memory=None, resource=None, **upstream):
+        """Sends to `address` by OTLP/gRPC. `upstream`: more of that section's keys."""
+        config = {"upstream": {"endpoint": f"http://{address}", **upstream}, "memory": memory, "resource": resource}
+        super().__init__(directory, name, {key: section for key, section in config.items() if section is not None})
 
 
 class Gateway(Configured):
@@ -192,6 +201,9 @@ class Sink(Program):
             if seen["run"] == run:
                 return seen
         return {"run": run, "unique": 0, "duplicates": 0, "highest": 0, "missing": 0}
+
+    def latest_run(self):
+        return max(self.stats()["runs"], key=lambda seen: int(seen["run"]))
 
     def items(self, signal_name):
         return self.stats()["signals"][signal_name]["items"]
