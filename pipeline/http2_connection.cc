@@ -14,8 +14,11 @@ using base::ByteView;
 using Phase = Http2Stream::Phase;
 
 constexpr size_t kProduceBytes = 64 << 10;
-constexpr size_t kStreamBytes = 1536;         // nghttp2's and our state of a stream
-constexpr size_t kSpareStreamsMax = 256;      // kept by a server for reuse
+// nghttp2's state of a connection, part of ServerConnection::kPlainBytes, and of a stream with its answer.
+constexpr size_t kSessionBytes = 30 << 10;
+constexpr size_t kSessionStreamBytes = 1536;
+constexpr size_t kStreamBytes = kSessionStreamBytes + 512;  // and ours
+constexpr size_t kSpareStreamsMax = 256;                    // kept by a server for reuse
 constexpr size_t kSpareStringBytesMax = 512;  // of memory that a stream's string may take to the spare ones
 constexpr int kPingStrikesMax = 2;
 constexpr double kControlFramesPerRequest = 2;
@@ -154,13 +157,15 @@ struct Http2Connection::Callbacks {
 Http2Connection::Http2Connection(ServerConnection& connection)
     : connection_(connection),
       context_(connection.context()),
+      memory_(context_.budget),
       opened_(connection.now()),
       idle_since_(opened_),
       received_(opened_),
       control_frames_left_(static_cast<double>(context_.options.control_frames_max)),
       control_frames_earned_(opened_) {
   nghttp2_session* session = nullptr;
-  CHECK(nghttp2_session_server_new2(&session, Callbacks::Get(), this, Callbacks::Options()) == 0);
+  nghttp2_mem allocator = memory_.Allocator();
+  CHECK(nghttp2_session_server_new3(&session, Callbacks::Get(), this, Callbacks::Options(), &allocator) == 0);
   session_.reset(session);
   const HttpServerOptions& options = context_.options;
   const nghttp2_settings_entry settings[] = {
@@ -177,19 +182,33 @@ Http2Connection::Http2Connection(ServerConnection& connection)
   const size_t window_min = NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE;
   CHECK(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
                                               static_cast<int32_t>(std::max(window, window_min))) == 0);
+  CoverMemory();
 }
 
 // --- Frames
 // -------------------------------------------------------------------------------------------------------------
+
+// What the connection, and every stream, has reserved covers their share of nghttp2's memory.
+void Http2Connection::CoverMemory() {
+  memory_.set_covered_bytes(kSessionBytes + streams_.size() * kSessionStreamBytes);
+}
+
+// After nghttp2 failed: nothing more can be said, not even goodbye.
+void Http2Connection::Abort() {
+  terminating_ = true;
+  if (memory_.refused()) ++context_.counters.starved;
+  connection_.CloseAtEndOfTurn();
+}
 
 void Http2Connection::Receive(ByteView bytes_untrusted) {
   if (terminating_) return;
   received_ = connection_.now();
   ping_sent_.reset();
   const ssize_t taken = nghttp2_session_mem_recv(session_.get(), bytes_untrusted.data(), bytes_untrusted.size());
+  if (memory_.refused()) return Abort();
   if (taken >= 0 || terminating_) return;
   if (taken == NGHTTP2_ERR_FLOODED) ++context_.counters.flooded;
-  connection_.CloseAtEndOfTurn();
+  Abort();
 }
 
 void Http2Connection::OnFrameBegin(const nghttp2_frame_hd& frame) {
@@ -285,6 +304,7 @@ void Http2Connection::OpenStream(int32_t id) {
   streams_.push_back(std::move(spare.back()));
   spare.pop_back();
   Http2Stream& stream = *streams_.back();
+  CoverMemory();
   stream.id = id;
   stream.index = streams_.size() - 1;
   stream.since = connection_.now();
@@ -303,6 +323,7 @@ void Http2Connection::CloseStream(int32_t id) {
   std::swap(streams_[closed->index], streams_.back());
   std::unique_ptr<Http2Stream> stream = std::move(streams_.back());
   streams_.pop_back();
+  CoverMemory();
   if (streams_.empty()) idle_since_ = connection_.now();
   MakeSpare(*stream);
   if (context_.spare_streams.size() < kSpareStreamsMax) context_.spare_streams.push_back(std::move(stream));
@@ -525,7 +546,7 @@ void Http2Connection::Produce(base::Bytes& output) {
   while (output.size() < kProduceBytes) {
     const uint8_t* frame = nullptr;
     const ssize_t length = nghttp2_session_mem_send(session_.get(), &frame);
-    if (length < 0) return connection_.CloseAtEndOfTurn();
+    if (length < 0 || memory_.refused()) return Abort();
     if (length == 0) return;
     output.Append({frame, static_cast<size_t>(length)});
   }
@@ -561,6 +582,7 @@ void Http2Connection::Tick(base::Time now) {
   }
   for (auto& stream : streams_) TickStream(*stream, now);
   TickPing(now);
+  if (memory_.refused()) return Abort();
   if (nghttp2_session_want_write(session_.get()) || finished()) connection_.FlushAtEndOfTurn();
 }
 

@@ -23,6 +23,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "pipeline/http.h"
+#include "pipeline/http2_memory.h"
 #include "pipeline/request_body.h"
 #include "pipeline/server_connection.h"
 
@@ -81,6 +82,8 @@ class Http2Connection final : public HttpProtocol {
  private:
   struct Callbacks;  // nghttp2's, which call the functions below
 
+  void CoverMemory();
+  void Abort();
   void OnFrameBegin(const nghttp2_frame_hd& frame);
   void OnFrame(const nghttp2_frame& frame);
   void OnFrameSent(const nghttp2_frame& frame);
@@ -113,12 +116,13 @@ class Http2Connection final : public HttpProtocol {
   struct DeleteSession {
     void operator()(nghttp2_session* session) const { nghttp2_session_del(session); }
   };
+  Http2Memory memory_;  // the session's
   std::unique_ptr<nghttp2_session, DeleteSession> session_;
   std::vector<std::unique_ptr<Http2Stream>> streams_;
   Http2Stream* recent_ = nullptr;  // the stream looked up last
   size_t answered_early_ = 0;      // streams whose answer goes out before their request has ended
   bool peer_closed_ = false;
-  bool terminating_ = false;  // GOAWAY with an error is queued: what comes is ignored
+  bool terminating_ = false;  // GOAWAY with an error is queued, or nghttp2 failed: what comes is ignored
 
   base::Time opened_;
   base::Time idle_since_;

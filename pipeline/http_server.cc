@@ -102,8 +102,11 @@ void HttpServer::WriteMetrics(std::string_view name, base::MetricsText& metrics)
   metrics.Counter("tributary_server_accept_pauses_total",
                   "Times accepting paused for lack of memory, descriptors or allowed connections.", {{"server", name}},
                   static_cast<double>(counters.accept_pauses));
-  const std::pair<std::string_view, uint64_t> ended[] = {
-      {"age", counters.aged}, {"idle", counters.idled}, {"timeout", counters.timed_out}, {"flood", counters.flooded}};
+  const std::pair<std::string_view, uint64_t> ended[] = {{"age", counters.aged},
+                                                         {"idle", counters.idled},
+                                                         {"timeout", counters.timed_out},
+                                                         {"flood", counters.flooded},
+                                                         {"memory", counters.starved}};
   for (const auto& [reason, count] : ended) {
     metrics.Counter("tributary_server_ended_total", "Connections, and answers never taken, that the server ended.",
                     {{"server", name}, {"reason", reason}}, static_cast<double>(count));

@@ -242,6 +242,7 @@ size_t ServerConnection::Write(base::ByteView bytes) {
 
 bool ServerConnection::KeepUnsent(base::ByteView bytes) {
   if (!unsent_reservation_.GrowTo(bytes.size())) {
+    ++context_->counters.starved;
     Close();
     return false;
   }

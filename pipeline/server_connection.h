@@ -54,6 +54,7 @@ struct HttpServerCounters {
   uint64_t idled = 0;
   uint64_t timed_out = 0;  // handshakes, heads, writes and pings that took too long
   uint64_t flooded = 0;    // peers that sent too many control frames or pings
+  uint64_t starved = 0;    // connections that needed more memory than the budget had left
 };
 
 // What the connections of one server share. Connections to be flushed at the end of the turn are kept here.
@@ -120,8 +121,8 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   void CloseAtEndOfTurn();  // without saying goodbye
 
   // The least a connection costs: its socket's and protocol's state, and, with TLS, OpenSSL's.
-  static constexpr size_t kPlainBytes = 24 << 10;
-  static constexpr size_t kTlsBytes = 72 << 10;
+  static constexpr size_t kPlainBytes = 34 << 10;
+  static constexpr size_t kTlsBytes = 82 << 10;
 
  private:
   enum class State : uint8_t {

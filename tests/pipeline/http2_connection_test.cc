@@ -384,6 +384,39 @@ TEST_F(Http2, HoldsNoMoreThanTheBudget) {
   EXPECT_EQ(client.Field(99, "grpc-status"), "14");
 }
 
+TEST_F(Http2, AccountsForWhatItsParserHolds) {
+  constexpr size_t kBudget = 1 << 20;
+  Serve({}, kBudget);
+  // Each peer begins a header field of 60,000 bytes, or the debug text of a GOAWAY, and does not end it.
+  const std::string field = std::string("\0\1x\x7f\xe1\xd3\3", 7) + std::string(50'000, 'v');
+  const std::string halves[] = {
+      Frame(NGHTTP2_HEADERS, 0, 1, field.substr(0, 16'384)) +
+          Frame(NGHTTP2_CONTINUATION, 0, 1, field.substr(16'384, 16'384)),
+      BigEndian(1 << 20, 3) + Frame(NGHTTP2_GOAWAY, 0, 0, std::string(50'000, 'd')).substr(3)};
+  for (const std::string& half : halves) {
+    const uint64_t starved_before = server_->counters().starved;
+    Client bystander(loop_, *server_);
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Client>(loop_, *server_));
+    size_t ended = 0;
+    for (const auto& client : clients) {
+      client->Send(half);
+      client->Settle();
+      EXPECT_LE(budget_->bytes(), kBudget);
+      ended += client->closed();
+    }
+    EXPECT_GT(ended, 5u);
+    EXPECT_EQ(server_->counters().starved - starved_before, ended);
+    bystander.Send(Headers(1, GrpcFields()) + Data(1, GrpcMessage("ping")));
+    bystander.AwaitEnd(1);
+    EXPECT_EQ(bystander.Field(1, "grpc-status"), "0");
+    clients.clear();
+    bystander.Close();
+    while (server_->connections() > 0) loop_.RunOnce(1ms);
+    EXPECT_EQ(budget_->bytes(), 0u);
+  }
+}
+
 TEST_F(Http2, ObeysADeadlineWhileTheServiceWorks) {
   Serve(Hasty());
   service_.keep_replies = true;
