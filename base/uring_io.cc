@@ -1,5 +1,7 @@
 #include "base/uring_io.h"
 
+#include <sys/eventfd.h>
+
 #include <cerrno>
 #include <utility>
 
@@ -38,11 +40,12 @@ struct UringIo::Operation {
     }
   }
 
-  // Cancelled is what a sync becomes when the write before it in the link was short or failed.
+  // Cancelled is what a sync becomes when the write before it in the link was short or failed. And one that was run has
+  // seen nothing of what is still left: the kernel takes 2 GiB of a write and calls it all.
   void Synced(int result) {
     if (result == -ECANCELED || result == -EINTR) return;
     if (result < 0 && error == 0) error = -result;
-    sync_wanted = false;
+    if (left.empty()) sync_wanted = false;
   }
 };
 
@@ -65,13 +68,18 @@ int SetUp(io_uring& ring) {
   return io_uring_queue_init_params(kEntries, &ring, &params);
 }
 
-int Restrict(io_uring& ring) {
+// liburing 2.3, Debian 12's, declares functions for these two and forgot to export them.
+int RestrictAndEnable(io_uring& ring, int completions) {
   io_uring_restriction allowed[4] = {};
   allowed[0] = {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV};
   allowed[1] = {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV};
   allowed[2] = {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC};
   allowed[3] = {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_IO_LINK};
-  return io_uring_register_restrictions(&ring, allowed, std::size(allowed));
+  const auto fd = static_cast<unsigned>(ring.ring_fd);
+  int result = io_uring_register_eventfd(&ring, completions);
+  if (result == 0) result = io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, allowed, std::size(allowed));
+  if (result == 0) result = io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  return result;
 }
 
 }  // namespace
@@ -79,17 +87,20 @@ int Restrict(io_uring& ring) {
 Result<std::unique_ptr<Io>> UringIo::Open(Loop& loop) {
   io_uring ring;
   if (const int result = SetUp(ring); result < 0) return FailErrno(-result, "io_uring_setup");
-  int result = Restrict(ring);
-  if (result == 0) result = io_uring_enable_rings(&ring);
-  if (result < 0) {
+  Fd completions(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  CHECK(completions.valid());
+  if (const int result = RestrictAndEnable(ring, completions.get()); result < 0) {
     io_uring_queue_exit(&ring);
     return FailErrno(-result, "io_uring_register");
   }
-  return std::unique_ptr<Io>(new UringIo(loop, ring));
+  return std::unique_ptr<Io>(new UringIo(loop, ring, std::move(completions)));
 }
 
-UringIo::UringIo(Loop& loop, const io_uring& ring) : loop_(loop), ring_(ring), submit_(loop, [this] { Submit(); }) {
-  watch_ = loop.WatchFd(ring_.ring_fd, EPOLLIN, [this](uint32_t) { Reap(); });
+// Edge-triggered, so that nobody need read the eventfd. The ring's own descriptor would not do: with DEFER_TASKRUN
+// nothing wakes those who poll it when a kernel thread has finished.
+UringIo::UringIo(Loop& loop, const io_uring& ring, Fd completions)
+    : loop_(loop), ring_(ring), completions_(std::move(completions)), submit_(loop, [this] { Submit(); }) {
+  watch_ = loop.WatchFd(completions_.get(), EPOLLIN | EPOLLET, [this](uint32_t) { Reap(); });
 }
 
 UringIo::~UringIo() {
@@ -164,9 +175,10 @@ void UringIo::Reap() {
     if (operation->complete()) {
       operation->done(operation->error != 0 ? IoResult<size_t>(std::unexpected(operation->error)) : operation->bytes);
     } else {
-      Enqueue(std::move(operation));
+      waiting_.push_back(std::move(operation));
     }
   }
+  if (!waiting_.empty()) submit_.Ask();
 }
 
 // Those of which the kernel has nothing any more, complete or to be continued.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/end_of_turn.h"
+#include "base/fd.h"
 #include "base/io.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -37,7 +38,7 @@ class UringIo : public Io {
  private:
   struct Operation;
 
-  UringIo(Loop& loop, const io_uring& ring);
+  UringIo(Loop& loop, const io_uring& ring, Fd completions);
 
   void Enqueue(std::unique_ptr<Operation> operation);
   void Submit();
@@ -48,6 +49,7 @@ class UringIo : public Io {
 
   Loop& loop_;
   io_uring ring_;
+  Fd completions_;  // an eventfd that the kernel signals
   const std::string reason_;
   std::deque<std::unique_ptr<Operation>> waiting_;  // for a place in the ring
   unsigned under_way_ = 0;                          // entries that the kernel has, or is about to
