@@ -22,8 +22,18 @@ constexpr uint32_t kAnyValueLast = 7;
 
 bool Is(const Field& field, uint32_t number) { return field.number == number && field.type == WireType::kLength; }
 
-// The last one, as singular fields go.
+// The last one, as singular fields go. Nearly always there is a short key, a short value, and nothing else.
 std::string_view KeyOf(ByteView key_value) {
+  constexpr uint8_t kKeyTag = kKeyValueKey << 3 | static_cast<uint8_t>(WireType::kLength);
+  constexpr uint8_t kValueTag = kKeyValueValue << 3 | static_cast<uint8_t>(WireType::kLength);
+  constexpr uint8_t kLongLength = 0x80;
+  if (key_value.size() > 1 && key_value[0] == kKeyTag && key_value[1] < kLongLength) {
+    const ByteView after_key = key_value.subspan(std::min<size_t>(2 + key_value[1], key_value.size()));
+    if (after_key.size() > 1 && after_key[0] == kValueTag && after_key[1] < kLongLength &&
+        after_key.size() == size_t{2} + after_key[1]) {
+      return base::AsText(key_value.subspan(2, key_value[1]));
+    }
+  }
   std::string_view key;
   Field field;
   for (FieldReader reader(key_value); reader.Next(field);) {
@@ -32,49 +42,56 @@ std::string_view KeyOf(ByteView key_value) {
   return key;
 }
 
-// Edits one container at a time; the buffers are kept from one to the next.
+// Edits one container at a time: measures the edited Resource first, since its length comes before it.
 class Splicer {
  public:
-  Splicer(const ResourceEdit& edit, base::Slices& out) : edit_(edit), out_(out) { keys_.reserve(kKeysTypical); }
+  Splicer(const ResourceEdit& edit, base::Slices& out) : edit_(edit), out_(out), claimed_(edit.attributes().size()) {}
 
   void Container(ByteView body);
 
  private:
-  void KeepFields(ByteView resource);
-  void AddAttributes();
+  size_t MeasureKept(ByteView resource);
+  void CopyKept(ByteView resource);
   void CopyLengthDelimitedHead(uint32_t number, size_t content_bytes);
-
-  static constexpr size_t kKeysTypical = 32;
 
   const ResourceEdit& edit_;
   base::Slices& out_;
-  Bytes resource_;                      // the edited Resource's body
-  std::vector<std::string_view> keys_;  // of the attributes kept in it
+  std::vector<bool> claimed_;  // which of the edit's attributes the container has itself, and keeps
+  bool replaces_ = false;      // whether any of its own is to be removed
 };
 
 // Several Resources merge into one, which is the concatenation of their bodies, where the first one is. A container
 // without any gets one in front.
 void Splicer::Container(ByteView body) {
-  resource_.Clear();
-  keys_.clear();
-  size_t old_resource_bytes = 0;
+  const std::vector<ResourceEdit::Attribute>& attributes = edit_.attributes();
+  std::fill(claimed_.begin(), claimed_.end(), false);
+  replaces_ = false;
+  size_t old_resource_bytes = 0, resource_bytes = 0;
   ByteView before;  // the fields in front of the first Resource
   Field field;
   for (FieldReader reader(body); reader.Next(field);) {
     if (!Is(field, kContainerResource)) continue;
     if (old_resource_bytes == 0) before = {body.data(), field.whole.data()};
     old_resource_bytes += field.whole.size();
-    KeepFields(field.content);
+    resource_bytes += MeasureKept(field.content);
   }
-  AddAttributes();
+  for (size_t i = 0; i < attributes.size(); ++i) {
+    if (!claimed_[i]) resource_bytes += attributes[i].encoded.size();
+  }
 
   CopyLengthDelimitedHead(kRequestContainer,
-                          body.size() - old_resource_bytes + LengthDelimitedSize(kContainerResource, resource_.size()));
+                          body.size() - old_resource_bytes + LengthDelimitedSize(kContainerResource, resource_bytes));
   out_.Refer(before);
-  CopyLengthDelimitedHead(kContainerResource, resource_.size());
-  out_.Copy(resource_);
-  const uint8_t* rest = body.data() + before.size();
-  for (FieldReader reader({rest, body.data() + body.size()}); reader.Next(field);) {
+  CopyLengthDelimitedHead(kContainerResource, resource_bytes);
+  const ByteView after = body.subspan(before.size());
+  for (FieldReader reader(after); reader.Next(field);) {
+    if (Is(field, kContainerResource)) CopyKept(field.content);
+  }
+  for (size_t i = 0; i < attributes.size(); ++i) {
+    if (!claimed_[i]) out_.Copy(attributes[i].encoded);
+  }
+  const uint8_t* rest = after.data();
+  for (FieldReader reader(after); reader.Next(field);) {
     if (!Is(field, kContainerResource)) continue;
     out_.Refer({rest, field.whole.data()});
     rest = field.whole.data() + field.whole.size();
@@ -82,23 +99,33 @@ void Splicer::Container(ByteView body) {
   out_.Refer({rest, body.data() + body.size()});
 }
 
-void Splicer::KeepFields(ByteView resource) {
-  resource_.Reserve(resource_.size() + resource.size() + edit_.encoded_bytes());
+// How many bytes of `resource` stay.
+size_t Splicer::MeasureKept(ByteView resource) {
+  size_t bytes = resource.size();
+  Field field;
+  for (FieldReader reader(resource); reader.Next(field);) {
+    if (!Is(field, kResourceAttribute)) continue;
+    const ResourceEdit::Attribute* given = edit_.Find(KeyOf(field.content));
+    if (given == nullptr) continue;
+    if (given->conflict == ResourceEdit::Conflict::kReplace) {
+      bytes -= field.whole.size();
+      replaces_ = true;
+    } else {
+      claimed_[static_cast<size_t>(given - edit_.attributes().data())] = true;
+    }
+  }
+  return bytes;
+}
+
+void Splicer::CopyKept(ByteView resource) {
+  if (!replaces_) return out_.Refer(resource);
   Field field;
   for (FieldReader reader(resource); reader.Next(field);) {
     if (Is(field, kResourceAttribute)) {
-      const std::string_view key = KeyOf(field.content);
-      if (edit_.Replaces(key)) continue;
-      keys_.push_back(key);
+      const ResourceEdit::Attribute* given = edit_.Find(KeyOf(field.content));
+      if (given != nullptr && given->conflict == ResourceEdit::Conflict::kReplace) continue;
     }
-    resource_.Append(field.whole);
-  }
-}
-
-void Splicer::AddAttributes() {
-  for (const ResourceEdit::Attribute& attribute : edit_.attributes()) {
-    const bool kept = std::find(keys_.begin(), keys_.end(), attribute.key) != keys_.end();
-    if (!kept) resource_.Append(attribute.encoded);
+    out_.Refer(field.whole);
   }
 }
 
@@ -170,10 +197,11 @@ size_t ResourceEdit::encoded_bytes() const {
   return sum;
 }
 
-bool ResourceEdit::Replaces(std::string_view key) const {
-  return std::any_of(attributes_.begin(), attributes_.end(), [&](const Attribute& attribute) {
-    return attribute.conflict == Conflict::kReplace && attribute.key == key;
-  });
+const ResourceEdit::Attribute* ResourceEdit::Find(std::string_view key) const {
+  for (const Attribute& attribute : attributes_) {
+    if (attribute.key == key) return &attribute;
+  }
+  return nullptr;
 }
 
 void SpliceResource(ByteView request, const ResourceEdit& edit, base::Slices& out) {

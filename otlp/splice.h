@@ -36,8 +36,8 @@ class ResourceEdit {
     Conflict conflict;
   };
   const std::vector<Attribute>& attributes() const { return attributes_; }
-  // Whether an attribute of this key is to be removed in favour of one of these.
-  bool Replaces(std::string_view key) const;
+  // Its attribute of this key, or nullptr.
+  const Attribute* Find(std::string_view key) const;
 
  private:
   void Set(std::string_view key, base::Bytes value, Conflict conflict);

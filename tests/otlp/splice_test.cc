@@ -143,7 +143,7 @@ TEST(ResourceEdit, HoldsOneValuePerKeyTheLastOneSet) {
   edit.SetInt("key", 2, kKeep);
   ASSERT_EQ(edit.attributes().size(), 1u);
   EXPECT_EQ(edit.attributes()[0].conflict, kKeep);
-  EXPECT_FALSE(edit.Replaces("key"));
+  EXPECT_EQ(edit.Find("key")->conflict, ResourceEdit::Conflict::kKeep);
 }
 
 TEST(ResourceStringAttribute, FindsAStringByItsKey) {
