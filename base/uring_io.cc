@@ -19,9 +19,10 @@ struct UringIo::Operation {
   uint64_t offset;
   bool sync_wanted;
   ReadDone done;
-  size_t bytes = 0;      // moved so far
-  unsigned awaited = 0;  // completions to come
-  bool at_end = false;   // of the file
+  size_t bytes = 0;       // moved so far
+  unsigned awaited = 0;   // completions to come
+  bool at_end = false;    // of the file
+  bool link_cut = false;  // the sync in the ring may run before the write does, and proves nothing
   int error = 0;
 
   bool complete() const { return error != 0 || at_end || (left.empty() && !sync_wanted); }
@@ -45,7 +46,8 @@ struct UringIo::Operation {
   void Synced(int result) {
     if (result == -ECANCELED || result == -EINTR) return;
     if (result < 0 && error == 0) error = -result;
-    if (left.empty()) sync_wanted = false;
+    if (left.empty() && !link_cut) sync_wanted = false;
+    link_cut = false;
   }
 };
 
@@ -134,9 +136,20 @@ void UringIo::Submit() {
     Prepare(*waiting_.front().release());  // the ring has it now; TakeCompleted() takes it back
     waiting_.pop_front();
   }
-  io_uring_submit(&ring_);
-  // The kernel is short of memory, or was interrupted: what it did not take stays in the ring.
-  if (io_uring_sq_ready(&ring_) > 0) submit_again_ = loop_.RunAfter(kSubmitAgainAfter, [this] { Submit(); });
+  CHECK(io_uring_submit(&ring_) != -EEXIST);  // this is the thread that made the ring
+  if (io_uring_sq_ready(&ring_) > 0) SubmitAgain();
+}
+
+// The kernel was short of memory, and what it did not take stays in the ring. It may have taken a write and not the
+// sync linked to it.
+void UringIo::SubmitAgain() {
+  const uint64_t first = ring_.sq.sqes[*ring_.sq.khead & ring_.sq.ring_mask].user_data;
+  if (first & kIsSync) OperationOf(first)->link_cut = true;
+  submit_again_ = loop_.RunAfter(kSubmitAgainAfter, [this] { Submit(); });
+}
+
+UringIo::Operation* UringIo::OperationOf(uint64_t user_data) {
+  return reinterpret_cast<Operation*>(user_data & ~kIsSync);
 }
 
 void UringIo::Prepare(Operation& operation) {
@@ -186,7 +199,7 @@ std::vector<std::unique_ptr<UringIo::Operation>> UringIo::TakeCompleted() {
   std::vector<std::unique_ptr<Operation>> taken;
   io_uring_cqe* completion;
   while (io_uring_peek_cqe(&ring_, &completion) == 0) {
-    auto* operation = reinterpret_cast<Operation*>(completion->user_data & ~kIsSync);
+    Operation* operation = OperationOf(completion->user_data);
     if (completion->user_data & kIsSync) {
       operation->Synced(completion->res);
     } else {

@@ -9,6 +9,7 @@
 #include <liburing.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <span>
@@ -42,6 +43,8 @@ class UringIo : public Io {
 
   void Enqueue(std::unique_ptr<Operation> operation);
   void Submit();
+  void SubmitAgain();
+  static Operation* OperationOf(uint64_t user_data);
   void Prepare(Operation& operation);
   io_uring_sqe* NextEntry(Operation& operation);
   void Reap();
