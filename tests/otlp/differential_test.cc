@@ -3,11 +3,12 @@
 
 #include "tests/otlp/oracle.h"
 #include "tests/otlp/random_request.h"
+#include "tests/sanitized.h"
 
 namespace tributary::otlp {
 namespace {
 
-constexpr uint64_t kRequests = 1000;
+constexpr uint64_t kRequests = tests::RandomCases(1000);
 constexpr int kDamagedPerRequest = 10;
 
 // `check` gets random requests, and damaged versions of each.

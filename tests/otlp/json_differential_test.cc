@@ -4,11 +4,12 @@
 #include "otlp/json.h"
 #include "tests/otlp/json_oracle.h"
 #include "tests/otlp/random_request.h"
+#include "tests/sanitized.h"
 
 namespace tributary::otlp {
 namespace {
 
-constexpr uint64_t kRequests = 400;
+constexpr uint64_t kRequests = tests::RandomCases(400);
 
 class JsonDifferential : public testing::TestWithParam<Signal> {};
 

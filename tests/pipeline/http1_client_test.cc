@@ -26,7 +26,7 @@ std::string TakeRequest(std::string& received) {
   const size_t head_end = received.find("\r\n\r\n");
   if (head_end == std::string::npos) return "";
   const size_t field = received.find("content-length: ");
-  const size_t length = head_end + 4 + std::stoul(received.substr(field + 16));
+  const size_t length = head_end + 4 + std::stoul(received.substr(field + 16, 20));
   if (received.size() < length) return "";
   std::string request = received.substr(0, length);
   received.erase(0, length);
