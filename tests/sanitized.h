@@ -1,5 +1,5 @@
-// How much of a randomised test a sanitizer sees: it makes everything ten times slower, and looks for faults along a path
-// rather than for rare inputs, which the other builds look for in full.
+// How much of a randomised test a sanitizer sees: it makes everything ten times slower, and looks for faults along a
+// path rather than for rare inputs, which the other builds look for in full.
 #pragma once
 
 namespace tributary::tests {
