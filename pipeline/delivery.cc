@@ -77,7 +77,8 @@ void Delivery::Pump() {
 void Delivery::WakeWhenDue() {
   auto when = base::Time::max();
   if (!to_repeat_.empty()) when = to_repeat_.begin()->first;
-  if (const auto oldest = cursor_->oldest_unread(Cursor::From::kLive)) {
+  // What is due and not taken is on its way from disk, and pumps when it is here.
+  if (const auto oldest = cursor_->oldest_unread(Cursor::From::kLive); oldest && !Due(Cursor::From::kLive)) {
     when = std::min(when, *oldest + options_.flush_after);
   }
   if (when == base::Time::max() || (wake_.pending() && wake_at_ <= when)) return;
@@ -100,7 +101,7 @@ Delivery::ShipmentPtr Delivery::Take() {
 }
 
 Delivery::ShipmentPtr Delivery::TakeFresh() {
-  if (fresh_.empty()) {
+  while (fresh_.empty()) {
     const auto from = Choose();
     if (!from) return nullptr;
     CutFrom(*from);
@@ -122,8 +123,9 @@ bool Delivery::Due(Cursor::From from) const {
 // Backlog and live take turns when both have something to send.
 std::optional<Cursor::From> Delivery::Choose() {
   using From = Cursor::From;
-  const bool live = Due(From::kLive);
-  const bool backlog = cursor_->has_backlog();
+  // What is not in memory is being fetched, and pumps when it is here.
+  const bool live = Due(From::kLive) && cursor_->Prepare(From::kLive, options_.batch_bytes_max);
+  const bool backlog = cursor_->has_backlog() && cursor_->Prepare(From::kBacklog, options_.batch_bytes_max);
   if (!live && !backlog) return std::nullopt;
   const From other = last_from_ == From::kLive ? From::kBacklog : From::kLive;
   last_from_ = live && backlog ? other : (live ? From::kLive : From::kBacklog);
@@ -136,27 +138,29 @@ size_t Delivery::GrowthPerResource() const {
   return view_.edit != nullptr ? view_.edit->encoded_bytes() + kLengthGrowth : 0;
 }
 
-// Cuts one request from what is unread, or several from a frame that is too large for one.
+// Cuts one request from what is unread, or several from a frame that is too large for one; none when all that is unread
+// turns out to be lost.
 void Delivery::CutFrom(Cursor::From from) {
   const size_t growth_per_resource = GrowthPerResource();
   auto shipment = std::make_unique<Shipment>();
   uint64_t items = 0;
   size_t bytes = 0;
-  while (Frame* frame = cursor_->Peek(from)) {
-    const Batch& batch = frame->batch;
-    const size_t growth = batch.counts.resources * growth_per_resource;
-    items += batch.counts.items;
-    bytes += batch.bytes.size() + growth;
+  while (const Block::Record* record = cursor_->Peek(from)) {
+    const size_t growth = record->counts.resources * growth_per_resource;
+    items += record->counts.items;
+    bytes += record->bytes.size() + growth;
     const bool fits = items <= options_.batch_items_max && bytes <= options_.batch_bytes_max;
     if (!fits && !shipment->frames.empty()) break;
-    cursor_->Next(from);
+    Frame frame = *cursor_->Next(from);
     if (!fits) {
-      return CutPieces(std::make_shared<CutFrame>(CutFrame{frame, 0, {}}), batch.bytes, options_.batch_items_max,
+      const base::ByteView request = frame.bytes();
+      return CutPieces(std::make_shared<CutFrame>(CutFrame{std::move(frame), 0, {}}), request,
+                       options_.batch_items_max,
                        options_.batch_bytes_max - std::min(growth, options_.batch_bytes_max / 2));
     }
-    shipment->frames.push_back(frame);
+    shipment->frames.push_back(std::move(frame));
   }
-  fresh_.push_back(std::move(shipment));
+  if (!shipment->frames.empty()) fresh_.push_back(std::move(shipment));
 }
 
 // Cuts `request`, a frame or a piece of one, into pieces that go next.
@@ -191,8 +195,8 @@ void Delivery::CutInHalf(ShipmentPtr shipment) {
   } else {
     cut = std::make_shared<CutFrame>(CutFrame{frames.front(), 0, {}});
   }
-  const base::ByteView request = shipment->cut ? shipment->piece.view() : cut->frame->batch.bytes.view();
-  const uint32_t items = shipment->cut ? shipment->piece_items : cut->frame->batch.counts.items;
+  const base::ByteView request = shipment->cut ? shipment->piece.view() : cut->frame.bytes();
+  const uint32_t items = shipment->cut ? shipment->piece_items : cut->frame.counts().items;
   CutPieces(std::move(cut), request, (items + 1) / 2, SIZE_MAX);
 }
 
@@ -216,7 +220,7 @@ void Delivery::Build(Shipment& shipment) {
   if (shipment.cut) {
     AddRequest(shipment, shipment.piece, shipment.piece_items);
   } else {
-    for (const Frame* frame : shipment.frames) AddRequest(shipment, frame->batch.bytes, frame->batch.counts.items);
+    for (const Frame& frame : shipment.frames) AddRequest(shipment, frame.bytes(), frame.counts().items);
   }
 }
 
@@ -321,7 +325,7 @@ void Delivery::Settle(const Shipment& shipment, const Tally& tally) {
     return;
   }
   account_.Add(whole);
-  for (Frame* frame : shipment.frames) cursor_->Acknowledge(frame);
+  for (const Frame& frame : shipment.frames) cursor_->Acknowledge(frame);
 }
 
 void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& metrics) const {
@@ -337,6 +341,13 @@ void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& met
         "tributary_dropped_items_total", "Items given up for a destination, by reason.",
         {{"signal", otlp::Name(signal_)}, {"destination", destination}, {"reason", Name(static_cast<Reason>(i))}},
         static_cast<double>(account_.dropped[i]));
+  }
+  for (size_t i = 0; i < Cursor::kLosses; ++i) {
+    metrics.Counter("tributary_dropped_items_total", "Items given up for a destination, by reason.",
+                    {{"signal", otlp::Name(signal_)},
+                     {"destination", destination},
+                     {"reason", Cursor::Name(static_cast<Cursor::Loss>(i))}},
+                    static_cast<double>(totals.lost_items[i]));
   }
   metrics.Gauge("tributary_held_items", "Items held for a destination.", labels,
                 static_cast<double>(totals.held_items));

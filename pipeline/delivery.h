@@ -84,13 +84,13 @@ class Delivery {
   };
   // A frame that had to be cut into several requests.
   struct CutFrame {
-    Frame* frame;
+    Frame frame;
     uint32_t pieces_left;
     Tally tally;
   };
   // One request, from being cut until it is delivered or dropped: either some whole frames, or one piece of a frame.
   struct Shipment {
-    std::vector<Frame*> frames;
+    std::vector<Frame> frames;
     std::shared_ptr<CutFrame> cut;
     base::Bytes piece;  // of `cut`
     uint32_t piece_items = 0;

@@ -18,8 +18,8 @@ constexpr base::Nanos kRetryAfterStalled = std::chrono::seconds(5);
 // spin.
 constexpr size_t kRoomShare = 16;
 
-constexpr std::array<std::string_view, 6> kRefusalNames = {"malformed",    "pressure",         "too_large",
-                                                           "bad_encoding", "bad_content_type", "timeout"};
+constexpr std::array<std::string_view, 7> kRefusalNames = {"malformed",    "pressure",         "too_large",
+                                                           "bad_encoding", "bad_content_type", "timeout", "storage"};
 
 }  // namespace
 
@@ -50,7 +50,7 @@ void Intake::Submit(otlp::Signal signal, base::Bytes request, Answer answer) {
                   Count(signal, items, bytes);
                   return answer({});
                 }
-                CountRefused(signal, Refusal::kPressure);
+                CountRefused(signal, taken == Log::Taken::kFailed ? Refusal::kStorage : Refusal::kPressure);
                 answer({.kind = Verdict::Kind::kPressure, .retry_after = RetryAfter(bytes)});
               });
 }

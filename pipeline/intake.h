@@ -26,7 +26,7 @@ class Intake {
   using Answer = std::move_only_function<void(Verdict)>;
 
   // Why a server refused a request before the Intake saw it: the `reason` label at /metrics.
-  enum class Refusal : uint8_t { kMalformed, kPressure, kTooLarge, kBadEncoding, kBadContentType, kTimeout };
+  enum class Refusal : uint8_t { kMalformed, kPressure, kTooLarge, kBadEncoding, kBadContentType, kTimeout, kStorage };
 
   explicit Intake(Log& log) : log_(log) {}
 
@@ -49,7 +49,7 @@ class Intake {
   void WriteMetrics(base::MetricsText& metrics) const;
 
  private:
-  static constexpr size_t kRefusals = 6;
+  static constexpr size_t kRefusals = 7;
   struct Received {
     uint64_t requests = 0;
     uint64_t items = 0;

@@ -1,46 +1,102 @@
 #include "pipeline/log.h"
 
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
-#include <bit>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "base/check.h"
+#include "pipeline/lane.h"
 
 namespace tributary::pipeline {
 namespace {
 
 constexpr base::Nanos kDrainWindow = std::chrono::seconds(1);
 constexpr base::Nanos kStalledAfter = 2 * kDrainWindow;
+constexpr base::Nanos kExpiryInterval = std::chrono::seconds(10);
+// A disk that takes longer is not well, though it may only be busy.
+constexpr base::Nanos kSlow = std::chrono::seconds(2);
 
-// What a Batch costs while it is held: its bytes as allocated, and the bookkeeping around them, which is most of the
-// cost when a request carries one span.
-size_t Cost(const Batch& batch) { return batch.bytes.capacity() + base::Bytes::kPadding + sizeof(Frame) + 32; }
+// What a Batch costs in memory: its bytes as allocated, or copied, and the bookkeeping around them.
+size_t MemoryCost(const Batch& batch) {
+  return batch.bytes.capacity() + base::Bytes::kPadding + sizeof(Block::Record);
+}
 
 }  // namespace
 
-Log::Log(base::Loop& loop, Options options) : loop_(loop), options_(options), drain_window_start_(loop.now()) {}
+Log::Log(base::Loop& loop, Options options) : Log(loop, nullptr, nullptr, std::move(options)) { CHECK(!on_disk()); }
+
+Log::Log(base::Loop& loop, base::FileSystem* file_system, std::unique_ptr<base::Io> io, Options options)
+    : loop_(loop), file_system_(file_system), options_(std::move(options)), drain_window_start_(loop.now()) {
+  for (const otlp::Signal signal : otlp::kSignals) lanes_[signal] = std::make_unique<Lane>(*this, signal);
+  if (!on_disk()) return;
+  worker_ = std::make_unique<base::Worker>(loop, "tributary-disk");
+  pool_ = std::make_unique<SegmentPool>(
+      loop, *file_system, *worker_,
+      SegmentPool::Options{.directory = options_.directory,
+                           .segment_bytes = options_.segment_bytes,
+                           .bytes_max = options_.bytes_max,
+                           .write_ahead = options_.mode == Mode::kDurable},
+      [this] { DiskChanged(); });
+  io_ = std::move(io);
+}
 
 Log::~Log() {
-  for (const Queue& queue : queues_.values) CHECK(queue.cursors.empty());
+  io_.reset();
+  worker_.reset();
+  for (const auto& lane : lanes_.values) lane->Close();
+}
+
+void Log::Start() {
+  if (!on_disk()) return;
+  ForgetUnopenedCursors();
+  for (const auto& lane : lanes_.values) lane->FreeWhatIsDone();
+  pool_->Start();
+  if (options_.age_max) DropExpired();
+}
+
+std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view name) {
+  Lane& lane = *lanes_[signal];
+  if (!on_disk()) return std::unique_ptr<Cursor>(new Cursor(lane, nullptr, AckSet(lane.committed())));
+  const std::string path = CursorPath(signal, name);
+  CursorState state{.acknowledged = AckSet(lane.committed())};
+  if (auto saved = CursorFile::Load(*file_system_, path)) {
+    state = std::move(*saved);
+  } else if (saved.error() != ENOENT) {
+    NoteReadFailure(path, saved.error());
+    state = {};
+  }
+  cursor_paths_.insert(path);
+  AckSet acknowledged = state.acknowledged;
+  const CursorFile::Disk disk{loop_, *file_system_, *io_, *worker_, options_.mode == Mode::kDurable};
+  auto file = std::make_unique<CursorFile>(disk, path, std::move(state));
+  return std::unique_ptr<Cursor>(new Cursor(lane, std::move(file), std::move(acknowledged)));
 }
 
 void Log::Append(Batch batch, Answer answer) {
-  const size_t cost = Cost(batch);
-  if (!Admits(cost)) return answer(Taken::kFull);
-  Queue& queue = queues_[batch.signal];
-  if (!queue.cursors.empty()) {
-    bytes_ += cost;
-    auto* frame = new Frame(std::move(batch), loop_.now(), cost, queue.cursor_bits);
-    frame->previous_ = queue.last;
-    (queue.last != nullptr ? queue.last->next_ : queue.first) = frame;
-    queue.last = frame;
-    for (Cursor* cursor : queue.cursors) cursor->Appended(frame);
+  Lane& lane = *lanes_[batch.signal];
+  const size_t request_bytes = batch.bytes.size();
+  if (on_disk() ? unwritten_bytes_ + request_bytes > std::max(options_.memory_bytes_max, request_bytes)
+                : bytes_ + MemoryCost(batch) > options_.bytes_max && !MakeRoom(MemoryCost(batch))) {
+    return answer(Taken::kFull);
   }
-  answer(Taken::kYes);
+  if (!lane.has_cursors()) return answer(Taken::kYes);
+  lane.Append(std::move(batch), std::move(answer));
 }
 
-std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal) {
-  return std::unique_ptr<Cursor>(new Cursor(*this, signal));
+bool Log::Admits(size_t bytes) const {
+  if (!on_disk()) return bytes_ + bytes <= options_.bytes_max || options_.when_full == WhenFull::kDropOldest;
+  if (!disk_error().empty()) return false;
+  if (unwritten_bytes_ + bytes > std::max(options_.memory_bytes_max, bytes)) return false;
+  return options_.when_full == WhenFull::kDropOldest || bytes_ + FrameBytes(bytes) <= options_.bytes_max;
+}
+
+void Log::set_bytes_max(size_t bytes_max) {
+  options_.bytes_max = bytes_max;
+  if (pool_) pool_->set_bytes_max(bytes_max);
 }
 
 std::optional<base::Nanos> Log::TimeUntilFree(size_t bytes) const {
@@ -56,23 +112,6 @@ std::optional<base::Nanos> Log::TimeUntilFree(size_t bytes) const {
   return base::Nanos(static_cast<int64_t>(std::min(excess / rate, 3600.0) * 1e9));
 }
 
-void Log::WriteMetrics(base::MetricsText& metrics) const {
-  metrics.Gauge("tributary_log_bytes", "Memory of the frames in the Log.", {}, static_cast<double>(bytes_));
-  metrics.Gauge("tributary_log_bytes_max", "The Log's cap; at it senders are refused.", {},
-                static_cast<double>(options_.bytes_max));
-}
-
-// One reader less for `frame`; the last one frees it.
-void Log::Release(Queue& queue, Frame* frame, uint64_t cursor_bit) {
-  frame->readers_ &= ~cursor_bit;
-  if (frame->readers_ != 0) return;
-  (frame->previous_ != nullptr ? frame->previous_->next_ : queue.first) = frame->next_;
-  (frame->next_ != nullptr ? frame->next_->previous_ : queue.last) = frame->previous_;
-  MeasureDrain(frame->cost_bytes);
-  bytes_ -= frame->cost_bytes;
-  delete frame;
-}
-
 void Log::MeasureDrain(size_t bytes) {
   const base::Nanos window = loop_.now() - drain_window_start_;
   if (window >= kDrainWindow) {
@@ -84,73 +123,229 @@ void Log::MeasureDrain(size_t bytes) {
   drain_window_bytes_ += bytes;
 }
 
-Cursor::Cursor(Log& log, otlp::Signal signal)
-    : log_(log), queue_(log.queues_[signal]), notice_(log.loop_, [this] { readable_(); }) {
-  const int free_bit = std::countr_one(queue_.cursor_bits);
-  CHECK(free_bit < Log::kCursorsMax);
-  bit_ = uint64_t{1} << free_bit;
-  queue_.cursor_bits |= bit_;
-  queue_.cursors.push_back(this);
+// --- Room -----------------------------------------------------------------------------------------------------------
+
+// A segment file came to be, or could not be made.
+void Log::DiskChanged() {
+  for (const auto& lane : lanes_.values) lane->DiskChanged();
 }
 
-Cursor::~Cursor() {
-  std::erase(queue_.cursors, this);
-  queue_.cursor_bits &= ~bit_;
-  for (Frame* frame = oldest_; frame != nullptr;) {
-    Frame* next = frame->next_;
-    if (Holds(frame)) log_.Release(queue_, frame, bit_);
-    frame = next;
+// Whether `bytes` more could be kept, after dropping the oldest if that is the policy.
+bool Log::MakeRoom(size_t bytes) {
+  const auto has_room = [this, bytes] {
+    return on_disk() ? pool_->CanGive(bytes) : bytes_ + bytes <= options_.bytes_max;
+  };
+  while (!has_room()) {
+    if (options_.when_full != WhenFull::kDropOldest) return false;
+    Lane* oldest = nullptr;
+    for (const auto& lane : lanes_.values) {
+      if (!lane->OldestToDrop()) continue;
+      if (oldest == nullptr || *lane->OldestToDrop() < *oldest->OldestToDrop()) oldest = lane.get();
+    }
+    if (oldest == nullptr) return false;
+    oldest->DropOldest(Cursor::Loss::kFull);
+  }
+  return true;
+}
+
+void Log::DropExpired() {
+  for (const auto& lane : lanes_.values) {
+    for (auto youngest = lane->OldestToDrop(); youngest && loop_.now() - *youngest > *options_.age_max;
+         youngest = lane->OldestToDrop()) {
+      lane->DropOldest(Cursor::Loss::kExpired);
+    }
+  }
+  expiry_ = loop_.RunAfter(kExpiryInterval, [this] { DropExpired(); });
+}
+
+// A Block that takes no more frames stays in memory until it is delivered or younger ones need its place.
+void Log::Cache(Lane& lane, uint64_t first_sequence, size_t memory_bytes) {
+  cached_.push_back({&lane, first_sequence});
+  cached_bytes_ += memory_bytes;
+  while (!cached_.empty()) {
+    const Cached oldest = cached_.front();
+    if (oldest.lane->IsCached(oldest.first_sequence)) {
+      if (cached_bytes_ <= options_.memory_bytes_max) return;
+      oldest.lane->Evict(oldest.first_sequence);
+    }
+    cached_.pop_front();
   }
 }
 
-void Cursor::Appended(Frame* frame) {
-  const uint32_t items = frame->batch.counts.items;
-  totals_.appended_items += items;
-  totals_.held_items += items;
-  totals_.held_bytes += frame->cost_bytes;
-  if (oldest_ == nullptr) oldest_ = frame;
-  if (live_.unread.frames == 0) live_.next = frame;
-  ++live_.unread.frames;
-  live_.unread.items += items;
-  live_.unread.bytes += frame->batch.bytes.size();
-  if (readable_) notice_.Ask();
+// --- From life to life ----------------------------------------------------------------------------------------------
+
+base::Result<std::unique_ptr<Log>> Log::Open(base::Loop& loop, base::FileSystem& file_system,
+                                             std::unique_ptr<base::Io> io, Options options) {
+  CHECK(options.mode != Mode::kMemory);
+  std::unique_ptr<Log> log(new Log(loop, &file_system, std::move(io), std::move(options)));
+  if (base::Status status = log->Recover(); !status) return std::unexpected(status.error());
+  return log;
 }
 
-Frame* Cursor::Next(From from) {
-  Frame* frame = Peek(from);
-  if (frame == nullptr) return nullptr;
-  Ahead& position = from == From::kBacklog ? backlog_.front() : live_;
-  --position.unread.frames;
-  position.unread.items -= frame->batch.counts.items;
-  position.unread.bytes -= frame->batch.bytes.size();
-  position.next = frame->next_;
-  if (from == From::kBacklog && position.unread.frames == 0) backlog_.pop_front();
-  return frame;
-}
-
-std::optional<base::Time> Cursor::oldest_unread(From from) const {
-  const Frame* frame = Peek(from);
-  return frame != nullptr ? std::optional(frame->appended) : std::nullopt;
-}
-
-void Cursor::Fork() {
-  if (live_.unread.frames > 0) backlog_.push_back(std::exchange(live_, {}));
-}
-
-void Cursor::Acknowledge(Frame* frame) {
-  CHECK(Holds(frame));
-  totals_.acknowledged_items += frame->batch.counts.items;
-  totals_.held_items -= frame->batch.counts.items;
-  totals_.held_bytes -= frame->cost_bytes;
-  if (frame == oldest_) {
-    do oldest_ = oldest_->next_;
-    while (oldest_ != nullptr && !Holds(oldest_));
+base::Status Log::Recover() {
+  const std::string& directory = options_.directory;
+  for (const std::string& path : {directory, directory + "/cursors"}) {
+    const auto made = file_system_->MakeDirectory(path);
+    if (!made && made.error() != EEXIST) return base::FailErrno(made.error(), "make directory " + path);
   }
-  log_.Release(queue_, frame, bit_);
+  const auto names = file_system_->List(directory);
+  if (!names) return base::FailErrno(names.error(), "read directory " + directory);
+
+  std::vector<FoundFile> found = FindSegments(*names);
+  std::ranges::sort(found, {}, [](const FoundFile& file) { return file.header->serial; });
+  for (const auto& lane : lanes_.values) {
+    std::vector<FoundFile> files;
+    for (const FoundFile& file : found) {
+      if (file.header->signal == static_cast<uint32_t>(lane->signal())) files.push_back(file);
+    }
+    RecoverLane(*lane, std::move(files));
+  }
+  return {};
 }
 
-std::optional<base::Time> Cursor::oldest_held() const {
-  return oldest_ != nullptr ? std::optional(oldest_->appended) : std::nullopt;
+// Those that have a header. One that was never used is given to the pool, one that is damaged beyond use is left where
+// it is, under a name that says so.
+std::vector<FoundFile> Log::FindSegments(const std::vector<std::string>& names) {
+  std::vector<FoundFile> found;
+  for (const std::string& name : names) {
+    if (!name.starts_with("segment-") || name.ends_with(".damaged")) continue;
+    const std::string path = options_.directory + "/" + name;
+    auto file = FindSegment(*file_system_, path);
+    if (!file) {
+      NoteReadFailure(path, file.error());
+      ++account_.damaged_segments;
+      continue;
+    }
+    pool_->Count(*file->file);
+    if (file->header) {
+      last_serial_ = std::max(last_serial_, file->header->serial);
+      found.push_back(std::move(*file));
+    } else if (file->blank) {
+      pool_->Give(std::move(file->file));
+    } else {
+      ++account_.damaged_segments;
+      spdlog::error("{} is damaged beyond use; it stays as {}.damaged", path, name);
+      (void)file_system_->Rename(path, path + ".damaged");
+    }
+  }
+  return found;
+}
+
+// `files` are the signal's, by serial.
+void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files) {
+  std::vector<RecoveredSegment> recovered;
+  uint64_t end = UINT64_MAX;  // of what counts: later segments gave the sequences from here on anew
+  uint64_t committed = 0;
+  for (auto file = files.rbegin(); file != files.rend(); ++file) {
+    auto segment = RecoverSegment(*file_system_, *file, end, loop_.now());
+    end = std::min(end, file->header->first_sequence);
+    if (!segment) {
+      NoteReadFailure(file->file->path, segment.error());
+      ++account_.damaged_segments;
+      continue;
+    }
+    committed = std::max(committed, segment->committed);
+    recovered.push_back(std::move(*segment));
+  }
+  std::ranges::reverse(recovered);
+
+  // What is missing between frames that are there, and had been answered OK.
+  std::optional<uint64_t> expected;
+  const auto expect = [&](uint64_t sequence) {
+    const uint64_t until = std::min(sequence, committed);
+    if (expected && until > *expected) account_.damaged_frames += until - *expected;
+  };
+  std::vector<std::unique_ptr<Segment>> segments;
+  for (RecoveredSegment& segment : recovered) {
+    if (!expected) expected = segment.segment->first_sequence;
+    for (const Extent& extent : segment.segment->extents) {
+      expect(extent.first_sequence);
+      expected = extent.end_sequence();
+      account_.recovered_items += extent.items;
+    }
+    segments.push_back(std::move(segment.segment));
+  }
+  expect(committed);
+  lane.Restore(std::move(segments));
+  lane.Reserve(committed);
+}
+
+// Signals and names, which may hold anything, are told apart by their place; what no file name may hold is escaped.
+std::string Log::CursorPath(otlp::Signal signal, std::string_view name) const {
+  std::string path = fmt::format("{}/cursors/{}.", options_.directory, otlp::Name(signal));
+  for (const char c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    path += plain ? std::string(1, c) : fmt::format("%{:02x}", static_cast<unsigned char>(c));
+  }
+  return path;
+}
+
+void Log::ForgetUnopenedCursors() {
+  const std::string directory = options_.directory + "/cursors";
+  for (const std::string& name : file_system_->List(directory).value_or(std::vector<std::string>())) {
+    const std::string path = directory + "/" + name;
+    if (cursor_paths_.contains(path)) continue;
+    if (!name.ends_with(".new")) spdlog::warn("{}: nothing reads for this destination any more; what it held goes", path);
+    (void)file_system_->Unlink(path);
+  }
+}
+
+// What of an extent is not acknowledged, from its file.
+Cursor::Unread Log::CountRest(const Segment& segment, const Extent& extent, const AckSet& acknowledged) {
+  const auto block = ReadBlock(*file_system_, segment, extent, loop_.now());
+  Cursor::Unread rest;
+  for (uint64_t sequence = extent.first_sequence; sequence < extent.end_sequence(); ++sequence) {
+    if (acknowledged.Contains(sequence)) continue;
+    const Block::Record& record = block->record(sequence);
+    rest.frames += 1;
+    rest.items += record.counts.items;
+    rest.bytes += record.size();
+  }
+  return rest;
+}
+
+void Log::NoteReadFailure(const std::string& path, int error) {
+  if (account_.read_failures++ == 0) spdlog::error("read {}: {}; further failures are counted only", path, std::strerror(error));
+}
+
+// --- Telling --------------------------------------------------------------------------------------------------------
+
+std::string Log::disk_error() const {
+  if (!on_disk()) return {};
+  if (!write_error_.empty()) return write_error_;
+  if (!pool_->error().empty()) return pool_->error();
+  base::Nanos wait{};
+  for (const auto& lane : lanes_.values) wait = std::max(wait, lane->oldest_wait());
+  return wait > kSlow ? fmt::format("a write has been under way for {:.1f} s", base::Seconds(wait)) : std::string();
+}
+
+void Log::WriteMetrics(base::MetricsText& metrics) const {
+  metrics.Gauge("tributary_log_bytes", "What the frames in the Log take, of memory or of disk.", {},
+                static_cast<double>(bytes_));
+  metrics.Gauge("tributary_log_bytes_max", "The Log's cap.", {}, static_cast<double>(options_.bytes_max));
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kModes = {
+      {{"memory", "everything"}, {"process", "what the kernel has not written, at a power loss"}, {"durable", "nothing"}}};
+  const auto& [mode, loses] = kModes[static_cast<size_t>(options_.mode)];
+  metrics.Gauge("tributary_log_info", "How the Log keeps frames, by what means, and what a crash may take.",
+                {{"mode", mode}, {"io", io_ ? io_->name() : "none"}, {"may_lose", loses}}, 1);
+  if (!on_disk()) return;
+  metrics.Gauge("tributary_log_disk_bytes", "All segment files, those ready for use included.", {},
+                static_cast<double>(pool_->bytes()));
+  metrics.Gauge("tributary_log_memory_bytes", "Memory of young frames and of those being written.", {},
+                static_cast<double>(cached_bytes_ + unwritten_bytes_));
+  metrics.Gauge("tributary_log_disk_ok", "1 while the disk does what it should.", {}, disk_error().empty() ? 1 : 0);
+  metrics.Counter("tributary_log_recovered_items_total", "Items found at the start, delivered or not.", {},
+                  static_cast<double>(account_.recovered_items));
+  metrics.Counter("tributary_log_damaged_frames_total", "Frames answered OK that were not found whole at the start.", {},
+                  static_cast<double>(account_.damaged_frames));
+  metrics.Counter("tributary_log_damaged_segments_total", "Segment files that could not be read at the start.", {},
+                  static_cast<double>(account_.damaged_segments));
+  metrics.Counter("tributary_log_write_failures_total", "Writes or syncs that failed; their senders were refused.", {},
+                  static_cast<double>(account_.write_failures));
+  metrics.Counter("tributary_log_read_failures_total", "Reads that failed.", {},
+                  static_cast<double>(account_.read_failures));
+  metrics.Counter("tributary_log_stalls_total", "Times that the disk was so slow that senders were refused.", {},
+                  static_cast<double>(account_.stalls));
 }
 
 }  // namespace tributary::pipeline

@@ -1,11 +1,17 @@
 // Log: takes responsibility for Batches and keeps them until every Cursor is done with them.
 //
-// Append answers when responsibility is taken, which is what a sender's OK waits for. Any number of Cursors read
-// independently, each the frames of one signal: per signal, so that a backend which fails for logs does not hold back
-// its traces. A frame goes when its last Cursor acknowledged it. Everything held counts against one cap in bytes; at
-// the cap Append refuses, so that senders keep what we cannot.
+// Append answers when responsibility is taken, which is what a sender's OK waits for. When that is, is the Log's mode:
+//   memory   at once. What is held ends with the process.
+//   process  when the kernel has the bytes: they survive the death of the process, by SIGKILL or for lack of memory.
+//   durable  when the disk has them: they survive a power loss.
+// Any number of Cursors read independently, each the frames of one signal: per signal, so that a backend which fails
+// for logs does not hold back its traces. A segment goes when its last frame was acknowledged by its last Cursor. What
+// is held counts against one cap in bytes; at the cap Append refuses, so that senders keep what we cannot, or, where the
+// configuration says so, the oldest goes, and is counted.
 //
-// This Log lives in memory: what it holds ends with the process. Lives on the loop's thread.
+// On disk, frames stay in memory as long as they are young, within bounds; a Cursor that falls behind reads them back.
+// The disk is asked and never waited for: one that fails or stalls makes appends fail, and nothing else. docs/formats/
+// log.md has the files. Lives on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -13,167 +19,144 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/end_of_turn.h"
+#include "base/file_system.h"
+#include "base/io.h"
 #include "base/loop.h"
 #include "base/metrics_text.h"
+#include "base/result.h"
+#include "base/worker.h"
 #include "otlp/signal.h"
 #include "pipeline/batch.h"
+#include "pipeline/cursor.h"
+#include "pipeline/log_recovery.h"
+#include "pipeline/segment_pool.h"
 
 namespace tributary::pipeline {
 
-class Cursor;
-
-// A Batch in a Log, at its place until every Cursor has acknowledged it.
-class Frame {
- public:
-  const Batch batch;
-  const base::Time appended;
-  const size_t cost_bytes;  // what it counts for against the Log's cap
-
- private:
-  friend class Log;
-  friend class Cursor;
-  Frame(Batch the_batch, base::Time now, size_t cost, uint64_t cursors)
-      : batch(std::move(the_batch)), appended(now), cost_bytes(cost), readers_(cursors) {}
-
-  uint64_t readers_;  // the bits of those Cursors that have not acknowledged it
-  Frame* previous_ = nullptr;
-  Frame* next_ = nullptr;
-};
+class Lane;
 
 class Log {
  public:
+  enum class Mode : uint8_t { kMemory, kProcess, kDurable };
+  enum class WhenFull : uint8_t { kRefuse, kDropOldest };
   struct Options {
-    size_t bytes_max = 64 << 20;
+    Mode mode = Mode::kMemory;
+    size_t bytes_max = 64 << 20;  // of memory, or of the files in `directory`
+    WhenFull when_full = WhenFull::kRefuse;
+    // On disk:
+    std::string directory;
+    std::optional<base::Nanos> age_max;    // older segments are dropped
+    size_t memory_bytes_max = 16 << 20;    // for young frames, and as much again for those not written yet
+    uint64_t segment_bytes = 16 << 20;     // a longer frame has a segment of its own
   };
   static constexpr int kCursorsMax = 64;
-  enum class Taken : uint8_t { kYes, kFull };
+  enum class Taken : uint8_t {
+    kYes,
+    kFull,    // the cap is reached
+    kFailed,  // the disk failed or stalls
+  };
   using Answer = std::move_only_function<void(Taken)>;
 
+  // In memory.
   Log(base::Loop& loop, Options options);
+  // On disk, with what an earlier life left there. What is damaged is counted and passed over; only a directory that
+  // cannot be used at all is an error. `file_system` outlives the Log.
+  static base::Result<std::unique_ptr<Log>> Open(base::Loop& loop, base::FileSystem& file_system,
+                                                 std::unique_ptr<base::Io> io, Options options);
   ~Log();  // every Cursor must be gone
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+
+  // A Cursor that sees the frames of `signal` appended from now on; one whose `name` was known to an earlier life goes
+  // on where that was. The Log must outlive it. At most kCursorsMax per signal at a time.
+  std::unique_ptr<Cursor> OpenCursor(otlp::Signal signal, std::string_view name = {});
+  // Call once, when the Cursors are open that an earlier life may have had, and before the first Append. What no Cursor
+  // wants goes.
+  void Start();
 
   // Takes `batch`, or leaves it to the sender. `answer` is called once, on the loop's thread, in this call or later.
   void Append(Batch batch, Answer answer);
 
-  // Whether a request of `bytes` would be taken now.
-  bool Admits(size_t bytes) const { return bytes_ + bytes <= options_.bytes_max; }
+  // Whether a request of `bytes` would be taken now, as far as one can tell.
+  bool Admits(size_t bytes) const;
   size_t bytes() const { return bytes_; }
   size_t bytes_max() const { return options_.bytes_max; }
   // For a new configuration. Below what is held, nothing is lost: appends are refused until enough is delivered.
-  void set_bytes_max(size_t bytes_max) { options_.bytes_max = bytes_max; }
+  void set_bytes_max(size_t bytes_max);
 
   // How long until `bytes` more fit, judged by how fast frames have been leaving lately; nullopt when none are leaving.
   std::optional<base::Nanos> TimeUntilFree(size_t bytes) const;
 
+  Mode mode() const { return options_.mode; }
+  // What is wrong with the disk, for people; empty when nothing is.
+  std::string disk_error() const;
+
   void WriteMetrics(base::MetricsText& metrics) const;
 
-  // A Cursor that sees the frames of `signal` appended from now on. The Log must outlive it. At most kCursorsMax per
-  // signal at a time.
-  std::unique_ptr<Cursor> OpenCursor(otlp::Signal signal);
-
  private:
+  friend class Lane;
   friend class Cursor;
-  // The frames of one signal, oldest first, linked so that one may go from between those that stay: nothing is left of
-  // what is delivered, however long one frame before it is held.
-  struct Queue {
-    Frame* first = nullptr;
-    Frame* last = nullptr;
-    std::vector<Cursor*> cursors;
-    uint64_t cursor_bits = 0;
+  struct Cached {
+    Lane* lane;
+    uint64_t first_sequence;
+  };
+  // What recovery found, and the disk did since.
+  struct Account {
+    uint64_t recovered_items = 0;
+    uint64_t damaged_frames = 0;
+    uint64_t damaged_segments = 0;
+    uint64_t write_failures = 0;
+    uint64_t read_failures = 0;
+    uint64_t stalls = 0;
   };
 
-  void Release(Queue& queue, Frame* frame, uint64_t cursor_bit);
+  Log(base::Loop& loop, base::FileSystem* file_system, std::unique_ptr<base::Io> io, Options options);
+
+  bool on_disk() const { return options_.mode != Mode::kMemory; }
+  base::Status Recover();
+  std::vector<FoundFile> FindSegments(const std::vector<std::string>& names);
+  void RecoverLane(Lane& lane, std::vector<FoundFile> files);
+  std::string CursorPath(otlp::Signal signal, std::string_view name) const;
+  void ForgetUnopenedCursors();
+  void DiskChanged();
+  void Cache(Lane& lane, uint64_t first_sequence, size_t memory_bytes);
+  bool MakeRoom(size_t bytes);
+  void DropExpired();
+  Cursor::Unread CountRest(const Segment& segment, const Extent& extent, const AckSet& acknowledged);
+  void NoteReadFailure(const std::string& path, int error);
   void MeasureDrain(size_t bytes);
 
   base::Loop& loop_;
+  base::FileSystem* file_system_;  // null in memory
   Options options_;
   size_t bytes_ = 0;
-  otlp::PerSignal<Queue> queues_;
+  Account account_;
+  uint64_t last_serial_ = 0;
+  std::string write_error_;  // of the last write, empty after a good one
+
+  // On disk: Blocks in memory that may go, oldest first, and what those of the whole Log take.
+  std::deque<Cached> cached_;
+  size_t cached_bytes_ = 0;
+  size_t unwritten_bytes_ = 0;
 
   // Drain rate: bytes released in the current window and an average over windows.
   base::Time drain_window_start_{};
   size_t drain_window_bytes_ = 0;
   double drain_bytes_per_s_ = 0;
-};
 
-// Cursor: one reader's position in a Log. Frames are read in order and acknowledged in any order.
-//
-// A reader that fell behind may Fork: what is unread becomes backlog, after what is backlog already, and Next(kLive)
-// starts at what arrives from now on, so that fresh telemetry need not queue behind old. Lives on the loop's thread.
-class Cursor {
- public:
-  enum class From : uint8_t { kBacklog, kLive };
-  struct Totals {
-    uint64_t appended_items = 0;      // ever appended for this Cursor
-    uint64_t acknowledged_items = 0;  // of those, acknowledged
-    uint64_t held_items = 0;          // counted frame by frame, as they come and go
-    uint64_t held_bytes = 0;
-  };
-
-  // What Next() has still to return.
-  struct Unread {
-    uint64_t frames = 0;
-    uint64_t items = 0;
-    size_t bytes = 0;
-  };
-
-  ~Cursor();  // what it had not acknowledged is let go
-  Cursor(const Cursor&) = delete;
-  Cursor& operator=(const Cursor&) = delete;
-
-  // The next unread frame, or nullptr when there is none. Without a Fork everything is live.
-  Frame* Next(From from);
-  // The same frame without reading it.
-  Frame* Peek(From from) const { return unread(from).frames > 0 ? ahead(from).next : nullptr; }
-  // Lets go of a frame that was read.
-  void Acknowledge(Frame* frame);
-
-  bool has_backlog() const { return !backlog_.empty(); }
-  void Fork();
-
-  // Calls `readable` at the end of the turn in which frames were appended.
-  void WhenReadable(base::Loop::Task readable) { readable_ = std::move(readable); }
-
-  const Totals& totals() const { return totals_; }
-  // Of a backlog that several Forks made, up to the next of them.
-  Unread unread(From from) const { return ahead(from).unread; }
-  // When the next unread frame was appended.
-  std::optional<base::Time> oldest_unread(From from) const;
-  // When the oldest unacknowledged frame was appended.
-  std::optional<base::Time> oldest_held() const;
-
- private:
-  friend class Log;
-  // What is ahead of a reading position.
-  struct Ahead {
-    Frame* next = nullptr;  // meaningful while frames are unread
-    Unread unread;
-  };
-
-  Cursor(Log& log, otlp::Signal signal);
-  void Appended(Frame* frame);
-  bool Holds(const Frame* frame) const { return (frame->readers_ & bit_) != 0; }
-  // Backlogs are read oldest first.
-  Ahead ahead(From from) const {
-    if (from == From::kLive) return live_;
-    return backlog_.empty() ? Ahead() : backlog_.front();
-  }
-
-  Log& log_;
-  Log::Queue& queue_;
-  uint64_t bit_;               // of this Cursor in Frame::readers_
-  Frame* oldest_ = nullptr;    // of those not acknowledged
-  std::deque<Ahead> backlog_;  // what each Fork left, none of it empty
-  Ahead live_;
-  Totals totals_;
-  base::Loop::Task readable_;
-  base::EndOfTurn notice_;
+  base::Loop::Timer expiry_;
+  std::set<std::string> cursor_paths_;  // of Cursors that were opened
+  otlp::PerSignal<std::unique_ptr<Lane>> lanes_;
+  // Null in memory. The Io and the Worker go first: then nothing is being written or read any more.
+  std::unique_ptr<SegmentPool> pool_;
+  std::unique_ptr<base::Worker> worker_;
+  std::unique_ptr<base::Io> io_;
 };
 
 }  // namespace tributary::pipeline

@@ -45,11 +45,10 @@ TEST_F(IntakeTest, TakesWhatIsWellFormedByteForByte) {
     const auto cursor = log_.OpenCursor(signal);
     const base::Bytes request = test::MakeRequest(signal, {{"a", {1, 2}}, {"b", {3}}});
     EXPECT_EQ(Submit(signal, base::Bytes(request.view())).kind, Kind::kTaken);
-    const Frame* frame = cursor->Next(From::kLive);
-    ASSERT_NE(frame, nullptr);
-    EXPECT_EQ(frame->batch.signal, signal);
-    EXPECT_EQ(frame->batch.counts, (otlp::Counts{.items = 3, .resources = 2}));
-    EXPECT_EQ(base::AsText(frame->batch.bytes), base::AsText(request));
+    const auto frame = cursor->Next(From::kLive);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->counts(), (otlp::Counts{.items = 3, .resources = 2}));
+    EXPECT_EQ(base::AsText(frame->bytes()), base::AsText(request));
     const std::string labels = "{signal=\"" + std::string(otlp::Name(signal)) + "\"} ";
     EXPECT_TRUE(PageHas("tributary_intake_requests_total" + labels + "1"));
     EXPECT_TRUE(PageHas("tributary_intake_items_total" + labels + "3"));
@@ -64,7 +63,7 @@ TEST_F(IntakeTest, SaysWhatIsMalformedAndKeepsNothingOfIt) {
   const Intake::Verdict verdict = Submit(Signal::kTraces, std::move(request));
   EXPECT_EQ(verdict.kind, Kind::kMalformed);
   EXPECT_NE(verdict.detail, "");
-  EXPECT_EQ(cursor->Next(From::kLive), nullptr);
+  EXPECT_FALSE(cursor->Next(From::kLive));
   EXPECT_TRUE(PageHas("tributary_refused_requests_total{signal=\"traces\",reason=\"malformed\"} 1"));
   EXPECT_TRUE(PageHas("tributary_intake_requests_total{signal=\"traces\"} 0"));
 }
@@ -73,7 +72,7 @@ TEST_F(IntakeTest, TakesEmptyRequestsAndKeepsNothing) {
   const auto cursor = log_.OpenCursor(Signal::kTraces);
   EXPECT_EQ(Submit(Signal::kTraces, base::Bytes()).kind, Kind::kTaken);
   EXPECT_EQ(Submit(Signal::kTraces, test::MakeRequest(Signal::kTraces, {{"a", {}}})).kind, Kind::kTaken);
-  EXPECT_EQ(cursor->Next(From::kLive), nullptr);
+  EXPECT_FALSE(cursor->Next(From::kLive));
   EXPECT_TRUE(PageHas("tributary_intake_requests_total{signal=\"traces\"} 2"));
   EXPECT_TRUE(PageHas("tributary_intake_items_total{signal=\"traces\"} 0"));
 }
@@ -93,7 +92,7 @@ TEST_F(IntakeTest, UnderPressureTellsSendersWhenToComeBackAndTakesAgainWhenThere
   EXPECT_FALSE(intake_.Pressure(0));
   EXPECT_TRUE(PageHas("tributary_refused_requests_total{signal=\"logs\",reason=\"pressure\"} 1"));
 
-  cursor->Acknowledge(cursor->Next(From::kLive));
+  while (const auto frame = cursor->Next(From::kLive)) cursor->Acknowledge(*frame);
   EXPECT_FALSE(intake_.Pressure(request.size()));
   EXPECT_EQ(Submit(Signal::kLogs, base::Bytes(request.view())).kind, Kind::kTaken);
 }

@@ -50,26 +50,27 @@ TEST_F(LogTest, GivesEachCursorTheFramesOfItsSignalFromWhenItWasOpened) {
   EXPECT_TRUE(Append(log_, MakeBatch(2, 10)));
   EXPECT_TRUE(Append(log_, MakeBatch(3, 10, Signal::kLogs)));
 
-  EXPECT_EQ(first->Next(From::kLive)->batch.counts.items, 1u);
-  EXPECT_EQ(first->Next(From::kLive)->batch.counts.items, 2u);
-  EXPECT_EQ(first->Next(From::kLive), nullptr);
-  EXPECT_EQ(second->Next(From::kLive)->batch.counts.items, 2u);
-  EXPECT_EQ(second->Next(From::kLive), nullptr);
-  EXPECT_EQ(logs->Next(From::kLive)->batch.counts.items, 3u);
-  EXPECT_EQ(logs->Next(From::kLive), nullptr);
+  EXPECT_EQ(first->Next(From::kLive)->counts().items, 1u);
+  EXPECT_EQ(first->Next(From::kLive)->counts().items, 2u);
+  EXPECT_FALSE(first->Next(From::kLive));
+  EXPECT_EQ(second->Next(From::kLive)->counts().items, 2u);
+  EXPECT_FALSE(second->Next(From::kLive));
+  EXPECT_EQ(logs->Next(From::kLive)->counts().items, 3u);
+  EXPECT_FALSE(logs->Next(From::kLive));
 }
 
-TEST_F(LogTest, FreesAFrameWhenItsLastCursorAcknowledgesItEvenBehindOneThatStays) {
+// Of 20,000 bytes each, a Block holds one frame.
+TEST_F(LogTest, FreesABlockWhenItsLastCursorAcknowledgesItEvenBehindOneThatStays) {
   const auto fast = log_.OpenCursor(kSignal);
   auto slow = log_.OpenCursor(kSignal);
-  std::vector<Frame*> frames;
+  std::vector<Frame> frames;
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(Append(log_, MakeBatch(1, 1'000)));
-    frames.push_back(fast->Next(From::kLive));
-    EXPECT_EQ(slow->Next(From::kLive), frames.back());
+    EXPECT_TRUE(Append(log_, MakeBatch(1, 20'000)));
+    frames.push_back(*fast->Next(From::kLive));
+    EXPECT_EQ(slow->Next(From::kLive)->sequence(), frames.back().sequence());
   }
   const size_t all = log_.bytes();
-  for (Frame* frame : frames) fast->Acknowledge(frame);
+  for (const Frame& frame : frames) fast->Acknowledge(frame);
   EXPECT_EQ(log_.bytes(), all);
   slow->Acknowledge(frames[1]);
   EXPECT_EQ(log_.bytes(), all / 3 * 2);
@@ -82,31 +83,31 @@ TEST_F(LogTest, FreesAFrameWhenItsLastCursorAcknowledgesItEvenBehindOneThatStays
 TEST_F(LogTest, RefusesAtItsCapAndTakesAgainWhenRoomWasMade) {
   const auto cursor = log_.OpenCursor(kSignal);
   int taken = 0;
-  while (Append(log_, MakeBatch(1, 10'000))) ++taken;
-  EXPECT_EQ(taken, 9);  // a frame costs a little more than its bytes
-  EXPECT_FALSE(log_.Admits(10'000));
+  while (Append(log_, MakeBatch(1, 20'000))) ++taken;
+  EXPECT_EQ(taken, 4);  // a frame costs a little more than its bytes
+  EXPECT_FALSE(log_.Admits(20'000));
   EXPECT_LE(log_.bytes(), log_.bytes_max());
-  EXPECT_FALSE(Append(log_, MakeBatch(1, 10'000, Signal::kMetrics))) << "one cap for all signals";
-  cursor->Acknowledge(cursor->Next(From::kLive));
-  EXPECT_TRUE(Append(log_, MakeBatch(1, 10'000)));
+  EXPECT_FALSE(Append(log_, MakeBatch(1, 20'000, Signal::kMetrics))) << "one cap for all signals";
+  cursor->Acknowledge(*cursor->Next(From::kLive));
+  EXPECT_TRUE(Append(log_, MakeBatch(1, 20'000)));
 }
 
 TEST_F(LogTest, ChargesWhatIsAllocatedNotWhatIsUsed) {
   const auto cursor = log_.OpenCursor(kSignal);
   Batch batch = MakeBatch(1, 50'000);
-  batch.bytes.ResizeUninitialized(1);
+  batch.bytes.ResizeUninitialized(20'000);
   EXPECT_TRUE(Append(log_, std::move(batch)));
   EXPECT_GE(log_.bytes(), 50'000u);
 }
 
 TEST_F(LogTest, GivenASmallerCapLosesNothing) {
   const auto cursor = log_.OpenCursor(kSignal);
-  EXPECT_TRUE(Append(log_, MakeBatch(1, 10'000)));
-  EXPECT_TRUE(Append(log_, MakeBatch(1, 10'000)));
-  log_.set_bytes_max(15'000);
+  EXPECT_TRUE(Append(log_, MakeBatch(1, 20'000)));
+  EXPECT_TRUE(Append(log_, MakeBatch(1, 20'000)));
+  log_.set_bytes_max(30'000);
   EXPECT_FALSE(Append(log_, MakeBatch(1, 1)));
   EXPECT_EQ(cursor->unread(From::kLive).frames, 2u);
-  cursor->Acknowledge(cursor->Next(From::kLive));
+  cursor->Acknowledge(*cursor->Next(From::kLive));
   EXPECT_TRUE(Append(log_, MakeBatch(1, 1)));
 }
 
@@ -136,7 +137,7 @@ TEST_F(LogTest, TellsNothingToACursorThatIsGone) {
 TEST_F(LogTest, ForkedReadsTheBacklogAndTheLiveFramesApart) {
   const auto cursor = log_.OpenCursor(kSignal);
   for (uint32_t i = 1; i <= 4; ++i) EXPECT_TRUE(Append(log_, MakeBatch(i, 100)));
-  EXPECT_EQ(cursor->Next(From::kLive)->batch.counts.items, 1u);
+  EXPECT_EQ(cursor->Next(From::kLive)->counts().items, 1u);
   EXPECT_FALSE(cursor->has_backlog());
   cursor->Fork();
   EXPECT_TRUE(cursor->has_backlog());
@@ -145,13 +146,13 @@ TEST_F(LogTest, ForkedReadsTheBacklogAndTheLiveFramesApart) {
   EXPECT_EQ(cursor->unread(From::kBacklog).items, 2u + 3 + 4);
 
   EXPECT_TRUE(Append(log_, MakeBatch(5, 100)));
-  EXPECT_EQ(cursor->Next(From::kLive)->batch.counts.items, 5u);
-  EXPECT_EQ(cursor->Next(From::kBacklog)->batch.counts.items, 2u);
+  EXPECT_EQ(cursor->Next(From::kLive)->counts().items, 5u);
+  EXPECT_EQ(cursor->Next(From::kBacklog)->counts().items, 2u);
   EXPECT_TRUE(Append(log_, MakeBatch(6, 100)));
-  EXPECT_EQ(cursor->Next(From::kBacklog)->batch.counts.items, 3u);
-  EXPECT_EQ(cursor->Next(From::kLive)->batch.counts.items, 6u);
-  EXPECT_EQ(cursor->Next(From::kBacklog)->batch.counts.items, 4u);
-  EXPECT_EQ(cursor->Next(From::kBacklog), nullptr);
+  EXPECT_EQ(cursor->Next(From::kBacklog)->counts().items, 3u);
+  EXPECT_EQ(cursor->Next(From::kLive)->counts().items, 6u);
+  EXPECT_EQ(cursor->Next(From::kBacklog)->counts().items, 4u);
+  EXPECT_FALSE(cursor->Next(From::kBacklog));
   EXPECT_FALSE(cursor->has_backlog());
 }
 
@@ -162,20 +163,20 @@ TEST_F(LogTest, ForkedAgainReadsWhatWasLiveAfterTheBacklog) {
   for (uint32_t i = 1; i <= 2; ++i) EXPECT_TRUE(Append(log_, MakeBatch(i, 100)));
   cursor->Fork();
   for (uint32_t i = 3; i <= 5; ++i) EXPECT_TRUE(Append(log_, MakeBatch(i, 100)));
-  Frame* const passed = cursor->Next(From::kLive);
-  EXPECT_EQ(passed->batch.counts.items, 3u);
+  const Frame passed = *cursor->Next(From::kLive);
+  EXPECT_EQ(passed.counts().items, 3u);
   cursor->Fork();
   cursor->Fork();
   EXPECT_TRUE(Append(log_, MakeBatch(6, 100)));
-  EXPECT_EQ(cursor->Next(From::kLive)->batch.counts.items, 6u);
+  EXPECT_EQ(cursor->Next(From::kLive)->counts().items, 6u);
   EXPECT_EQ(cursor->unread(From::kBacklog).items, 1u + 2);
   cursor->Acknowledge(passed);
   for (const uint32_t number : {1, 2, 4, 5}) {
     EXPECT_TRUE(cursor->has_backlog());
-    EXPECT_EQ(cursor->Next(From::kBacklog)->batch.counts.items, number);
+    EXPECT_EQ(cursor->Next(From::kBacklog)->counts().items, number);
   }
   EXPECT_FALSE(cursor->has_backlog());
-  EXPECT_EQ(cursor->Next(From::kBacklog), nullptr);
+  EXPECT_FALSE(cursor->Next(From::kBacklog));
 }
 
 TEST_F(LogTest, HasRoomForSixtyFourCursorsPerSignalAndReusesThePlaceOfOneThatLeft) {
@@ -184,12 +185,12 @@ TEST_F(LogTest, HasRoomForSixtyFourCursorsPerSignalAndReusesThePlaceOfOneThatLef
   EXPECT_TRUE(Append(log_, MakeBatch(1, 10)));
   cursors[17].reset();
   cursors[17] = log_.OpenCursor(kSignal);
-  EXPECT_EQ(cursors[17]->Next(From::kLive), nullptr);
+  EXPECT_FALSE(cursors[17]->Next(From::kLive));
   for (auto& cursor : cursors) {
-    if (Frame* frame = cursor->Next(From::kLive)) cursor->Acknowledge(frame);
+    if (const auto frame = cursor->Next(From::kLive)) cursor->Acknowledge(*frame);
   }
   EXPECT_EQ(log_.bytes(), 0u);
-  EXPECT_DEATH((void)log_.OpenCursor(kSignal), "free_bit");
+  EXPECT_DEATH((void)log_.OpenCursor(kSignal), "kCursorsMax");
 }
 
 TEST_F(LogTest, DoesNotKnowWhenRoomWillBeWhileNothingLeaves) {
@@ -207,7 +208,7 @@ TEST_F(LogTest, TellsWhenRoomWillBeByHowFastFramesLeave) {
   while (loop_.now() - start < std::chrono::milliseconds(1'500)) {
     EXPECT_TRUE(Append(log_, MakeBatch(1, 1'000)));
     drained += log_.bytes();
-    cursor->Acknowledge(cursor->Next(From::kLive));
+    cursor->Acknowledge(*cursor->Next(From::kLive));
     loop_.RunOnce(std::chrono::milliseconds(10));
   }
   const double bytes_per_s = static_cast<double>(drained) / base::Seconds(loop_.now() - start);
@@ -231,14 +232,13 @@ TEST_F(LogTest, TellsWhenRoomWillBeByHowFastFramesLeave) {
 TEST_F(LogTest, IsNotSlowedDownByAFrameThatStays) {
   const auto cursor = log_.OpenCursor(kSignal);
   EXPECT_TRUE(Append(log_, MakeBatch(1, 10)));
-  const Frame* stays = cursor->Next(From::kLive);
-  const size_t held = log_.bytes();
+  const Frame stays = *cursor->Next(From::kLive);
   for (int i = 0; i < 300'000; ++i) {
     ASSERT_TRUE(Append(log_, MakeBatch(1, 10)));
-    cursor->Acknowledge(cursor->Next(From::kLive));
+    cursor->Acknowledge(*cursor->Next(From::kLive));
   }
-  EXPECT_EQ(log_.bytes(), held);
-  EXPECT_EQ(cursor->oldest_held(), stays->appended);
+  EXPECT_LE(log_.bytes(), 2 * 10 * Block::kBytesMaxInMemory) << "its Block, and no more";
+  EXPECT_EQ(cursor->oldest_held(), stays.appended());
   EXPECT_EQ(cursor->totals().held_items, 1u);
 }
 
@@ -248,10 +248,10 @@ TEST(Log, TakesAcknowledgementsInReverse) {
   Log log(loop, {});
   const auto cursor = log.OpenCursor(kSignal);
   const auto other = log.OpenCursor(kSignal);
-  std::vector<Frame*> frames;
+  std::vector<Frame> frames;
   for (int i = 0; i < 100'000; ++i) {
     ASSERT_TRUE(Append(log, MakeBatch(1, 10)));
-    frames.push_back(cursor->Next(From::kLive));
+    frames.push_back(*cursor->Next(From::kLive));
   }
   for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) cursor->Acknowledge(*frame);
   EXPECT_EQ(cursor->totals().held_items, 0u);
@@ -272,7 +272,7 @@ class Model {
     std::deque<std::deque<uint32_t>> backlogs;  // unread, none empty
     std::deque<uint32_t> live;                  // unread
     std::set<uint32_t> held;
-    std::vector<Frame*> read;  // and not acknowledged
+    std::vector<Frame> read;  // and not acknowledged
     uint64_t appended_items = 0;
     uint64_t acknowledged_items = 0;
   };
@@ -315,24 +315,26 @@ void Model::Read(Reader& reader) {
   std::deque<uint32_t> nothing;
   std::deque<uint32_t>& backlog = reader.backlogs.empty() ? nothing : reader.backlogs.front();
   std::deque<uint32_t>& unread = from == From::kBacklog ? backlog : reader.live;
-  const Frame* peeked = reader.cursor->Peek(from);
-  Frame* frame = reader.cursor->Next(from);
-  ASSERT_EQ(frame, peeked);
-  ASSERT_EQ(frame == nullptr, unread.empty());
-  if (frame == nullptr) return;
-  ASSERT_EQ(frame->batch.counts.items, unread.front());
-  ASSERT_EQ(frame->batch.bytes.size(), bytes_[unread.front()]);
+  const Block::Record* peeked = reader.cursor->Peek(from);
+  const size_t peeked_items = peeked != nullptr ? peeked->counts.items : 0;
+  const auto frame = reader.cursor->Next(from);
+  ASSERT_EQ(frame.has_value(), peeked != nullptr);
+  ASSERT_EQ(!frame, unread.empty());
+  if (!frame) return;
+  ASSERT_EQ(frame->counts().items, peeked_items);
+  ASSERT_EQ(frame->counts().items, unread.front());
+  ASSERT_EQ(frame->bytes().size(), bytes_[unread.front()]);
   unread.pop_front();
   if (from == From::kBacklog && unread.empty()) reader.backlogs.pop_front();
-  reader.read.push_back(frame);
+  reader.read.push_back(*frame);
 }
 
 void Model::Acknowledge(Reader& reader) {
   if (reader.read.empty()) return;
   const size_t pick = random_() % reader.read.size();
-  Frame* frame = reader.read[pick];
+  const Frame frame = reader.read[pick];
   reader.read.erase(reader.read.begin() + static_cast<std::ptrdiff_t>(pick));
-  const uint32_t number = frame->batch.counts.items;
+  const uint32_t number = frame.counts().items;
   reader.held.erase(number);
   reader.acknowledged_items += number;
   reader.cursor->Acknowledge(frame);
@@ -393,7 +395,8 @@ void Model::Verify() const {
   size_t bytes = 0;
   for (const uint32_t number : held) bytes += bytes_.at(number);
   ASSERT_GE(log_.bytes(), bytes);
-  ASSERT_LE(log_.bytes(), bytes + held.size() * 400);  // bookkeeping, and no more
+  // Bookkeeping, and what shares a Block with a frame that is held, and no more.
+  ASSERT_LE(log_.bytes(), bytes + held.size() * (2 * Block::kBytesMaxInMemory));
   ASSERT_LE(log_.bytes(), log_.bytes_max());
 }
 

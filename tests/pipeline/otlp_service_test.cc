@@ -167,12 +167,12 @@ TEST_F(Otlp, TakesEverySignalInEveryForm) {
     EXPECT_EQ(base::AsText(json.body), "{}");
 
     for (int i = 0; i < 3; ++i) {
-      const Frame* frame = cursors_[signal]->Next(Cursor::From::kLive);
-      ASSERT_NE(frame, nullptr);
-      EXPECT_EQ(base::AsText(frame->batch.bytes), request);
-      EXPECT_EQ(frame->batch.counts.items, 1u);
+      const auto frame = cursors_[signal]->Next(Cursor::From::kLive);
+      ASSERT_TRUE(frame);
+      EXPECT_EQ(base::AsText(frame->bytes()), request);
+      EXPECT_EQ(frame->counts().items, 1u);
     }
-    EXPECT_EQ(cursors_[signal]->Next(Cursor::From::kLive), nullptr);
+    EXPECT_FALSE(cursors_[signal]->Next(Cursor::From::kLive));
   }
 }
 
@@ -197,9 +197,9 @@ TEST_F(Otlp, TakesEveryEncoding) {
   identity.content_encoding_untrusted = "identity";
   EXPECT_EQ(Ask(identity, request).status, 200);
   for (int i = 0; i < 5; ++i) {
-    const Frame* frame = cursors_[Signal::kTraces]->Next(Cursor::From::kLive);
-    ASSERT_NE(frame, nullptr);
-    EXPECT_EQ(base::AsText(frame->batch.bytes), request);
+    const auto frame = cursors_[Signal::kTraces]->Next(Cursor::From::kLive);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(base::AsText(frame->bytes()), request);
   }
 }
 

@@ -1,0 +1,134 @@
+// Block: consecutive frames of one signal, in memory: the tail of a Log as it is being written, or a stretch read back
+// from disk. Frames refer to it, so it lives as long as anyone uses one of them. Long requests are taken over as they
+// came, short ones are copied together, because thousands of allocations cost more than copying them. Loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "otlp/scan.h"
+#include "pipeline/log_format.h"
+
+namespace tributary::pipeline {
+
+class Block {
+ public:
+  struct Record {
+    base::ByteView bytes;  // followed by base::Bytes::kPadding readable ones
+    otlp::Counts counts;
+    base::Time appended;
+    size_t lost_bytes = 0;  // of a frame that could not be read back: what `bytes` would have been
+    bool lost = false;
+
+    size_t size() const { return bytes.size() + lost_bytes; }
+  };
+
+  // Of memory; a longer request has a Block of its own. On disk, what is worth reading back at once; in memory, what one
+  // frame that stays may keep from being freed.
+  static constexpr size_t kBytesMaxOnDisk = 256 << 10;
+  static constexpr size_t kBytesMaxInMemory = 32 << 10;
+
+  explicit Block(uint64_t first_sequence, size_t bytes_max = kBytesMaxOnDisk)
+      : first_sequence_(first_sequence), bytes_max_(bytes_max) {}
+
+  uint64_t first_sequence() const { return first_sequence_; }
+  uint64_t end_sequence() const { return first_sequence_ + records_.size(); }
+  const Record& record(uint64_t sequence) const { return records_[sequence - first_sequence_]; }
+  bool Has(uint64_t sequence) const { return sequence >= first_sequence_ && sequence < end_sequence(); }
+  bool empty() const { return records_.empty(); }
+  std::vector<Record>& records() { return records_; }
+
+  // What it takes of memory, less what is left of the last chunk.
+  size_t memory_bytes() const { return memory_bytes_; }
+  bool TakesAnother(size_t payload_bytes) const {
+    return records_.empty() || memory_bytes_ + payload_bytes < bytes_max_;
+  }
+
+  // Takes a request as the next frame. Before its bytes, or for a long one elsewhere, `header_bytes` of room are left.
+  // Returns how the frame is to be written: header and all, up to a multiple of 8, in one piece or two.
+  struct Placed {
+    uint8_t* header = nullptr;
+    base::ByteView payload;
+    base::ByteView first;
+    base::ByteView second;  // may be empty
+  };
+  Placed Add(base::Bytes request, otlp::Counts counts, base::Time appended, size_t header_bytes) {
+    const size_t size = request.size();
+    const size_t padding = (8 - size % 8) % 8;
+    Placed placed;
+    if (size < kAdoptBytesMin) {
+      uint8_t* at = Room(header_bytes + size + padding);
+      std::memcpy(at + header_bytes, request.data(), size);
+      std::memset(at + header_bytes + size, 0, padding);
+      placed = {at, {at + header_bytes, size}, {at, header_bytes + size + padding}, {}};
+    } else {
+      std::memset(request.data() + size, 0, padding);
+      uint8_t* at = header_bytes > 0 ? Room(header_bytes) : nullptr;
+      placed = {at, request.view(), {at, header_bytes}, {request.data(), size + padding}};
+      memory_bytes_ += request.capacity() + base::Bytes::kPadding;
+      adopted_.push_back(std::move(request));
+    }
+    AddRecord({placed.payload, counts, appended});
+    return placed;
+  }
+
+  // For what is read back: the memory that records refer to, and the records.
+  void Adopt(base::Bytes memory) {
+    memory_bytes_ += memory.capacity() + base::Bytes::kPadding;
+    adopted_.push_back(std::move(memory));
+  }
+  void AddRecord(const Record& record) {
+    memory_bytes_ += sizeof(Record);
+    records_.push_back(record);
+  }
+
+  // Forgets the frames from `end` on, of which nobody knows yet.
+  void Cut(uint64_t end) { records_.resize(end - first_sequence_); }
+
+ private:
+  static constexpr size_t kAdoptBytesMin = 16 << 10;
+  static constexpr size_t kChunkBytes = 32 << 10;  // fits every header and every request shorter than kAdoptBytesMin
+
+  // 8-aligned memory that never moves.
+  uint8_t* Room(size_t bytes) {
+    if (chunk_used_ + bytes > kChunkBytes) {
+      chunks_.push_back(std::make_unique_for_overwrite<uint8_t[]>(kChunkBytes + base::Bytes::kPadding));
+      chunk_used_ = 0;
+    }
+    memory_bytes_ += bytes;
+    return chunks_.back().get() + std::exchange(chunk_used_, chunk_used_ + bytes);
+  }
+
+  uint64_t first_sequence_;
+  size_t bytes_max_;
+  std::vector<Record> records_;
+  std::vector<std::unique_ptr<uint8_t[]>> chunks_;
+  size_t chunk_used_ = kChunkBytes;
+  std::vector<base::Bytes> adopted_;
+  size_t memory_bytes_ = 0;
+};
+
+// One frame that a Cursor gave out. It holds on to its bytes.
+class Frame {
+ public:
+  Frame() = default;
+  Frame(std::shared_ptr<const Block> block, uint64_t sequence) : block_(std::move(block)), sequence_(sequence) {}
+
+  uint64_t sequence() const { return sequence_; }
+  base::ByteView bytes() const { return record().bytes; }
+  otlp::Counts counts() const { return record().counts; }
+  base::Time appended() const { return record().appended; }
+
+ private:
+  const Block::Record& record() const { return block_->record(sequence_); }
+
+  std::shared_ptr<const Block> block_;
+  uint64_t sequence_ = 0;
+};
+
+}  // namespace tributary::pipeline

@@ -1,0 +1,315 @@
+#include "pipeline/cursor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "pipeline/lane.h"
+#include "pipeline/log_recovery.h"
+
+namespace tributary::pipeline {
+namespace {
+
+// A read that failed is tried again, in case the disk comes to its senses; then its frames count as lost.
+constexpr int kFetchFailuresMax = 5;
+constexpr base::Nanos kFetchAgainAfter = std::chrono::seconds(1);
+
+}  // namespace
+
+std::string_view Cursor::Name(Loss loss) {
+  constexpr std::array<std::string_view, kLosses> kNames = {"log_damaged", "log_full", "log_expired"};
+  return kNames[static_cast<size_t>(loss)];
+}
+
+Cursor::Cursor(Lane& lane, std::unique_ptr<CursorFile> file, AckSet acknowledged)
+    : lane_(lane),
+      acknowledged_(std::move(acknowledged)),
+      live_{.next = lane.committed(), .unread = {}, .block = lane.tail()},
+      file_(std::move(file)),
+      notice_(lane.log().loop_, [this] {
+        if (readable_) readable_();
+      }) {
+  if (file_) {
+    file_->Watch(acknowledged_);
+    file_->WhenSaved([this] { lane_.FreeWhatIsDone(); });
+  }
+  // What an earlier life left is backlog.
+  Ahead found{.next = acknowledged_.below(), .end = lane.committed(), .unread = {}, .block = nullptr};
+  for (const auto& segment : lane.segments()) {
+    for (const Extent& extent : segment->extents) {
+      const uint64_t gone = acknowledged_.CountIn(extent.first_sequence, extent.end_sequence());
+      if (gone == extent.frames) continue;
+      if (gone > 0) partly_acknowledged_[extent.first_sequence] = lane.log().CountRest(*segment, extent, acknowledged_);
+      const Unread rest = Rest(found, extent);
+      found.unread.frames += rest.frames;
+      found.unread.items += rest.items;
+      found.unread.bytes += rest.bytes;
+    }
+  }
+  totals_.appended_items = totals_.held_items = found.unread.items;
+  totals_.held_bytes = found.unread.bytes;
+  if (found.unread.frames > 0) {
+    backlog_.push_back(std::move(found));
+    notice_.Ask();
+  }
+  lane_.Add(*this);
+}
+
+Cursor::~Cursor() {
+  for (const auto& [sequence, fetch] : fetches_) fetch->cursor = nullptr;
+  const bool for_good = file_ == nullptr;
+  lane_.Remove(*this, for_good);
+}
+
+void Cursor::Forget() {
+  if (file_) file_->Remove();
+  file_.reset();
+}
+
+void Cursor::Appended(const Unread& more) {
+  totals_.appended_items += more.items;
+  totals_.held_items += more.items;
+  totals_.held_bytes += more.bytes;
+  live_.unread.frames += more.frames;
+  live_.unread.items += more.items;
+  live_.unread.bytes += more.bytes;
+  if (readable_) notice_.Ask();
+}
+
+bool Cursor::IsDoneWith(uint64_t begin, uint64_t end) const {
+  return file_ == nullptr || file_->saved().ContainsAll(begin, end);
+}
+
+// --- Reading --------------------------------------------------------------------------------------------------------
+
+Cursor::Ahead* Cursor::Position(From from) {
+  if (from == From::kLive) return &live_;
+  return backlog_.empty() ? nullptr : &backlog_.front();
+}
+
+Cursor::Unread Cursor::unread(From from) const {
+  const Ahead* ahead = Position(from);
+  return ahead != nullptr ? ahead->unread : Unread();
+}
+
+// The Block of a frame, if it is in memory.
+std::shared_ptr<const Block> Cursor::Find(const Ahead& ahead, uint64_t sequence) const {
+  if (ahead.block != nullptr && ahead.block->Has(sequence)) return ahead.block;
+  const Extent* extent = lane_.Find(sequence).extent;
+  if (extent == nullptr || !extent->Has(sequence)) return nullptr;
+  if (extent->block != nullptr) return extent->block;
+  const auto fetch = fetches_.find(extent->first_sequence);
+  return fetch != fetches_.end() ? fetch->second->block : nullptr;
+}
+
+// Moves over what was acknowledged before, what is not there any more, and what could not be read back.
+void Cursor::SkipWhatIsGone(Ahead& ahead) {
+  while (ahead.unread.frames > 0) {
+    ahead.next = acknowledged_.FirstMissing(ahead.next);
+    if (ahead.block == nullptr || !ahead.block->Has(ahead.next)) {
+      const Extent* extent = lane_.Find(ahead.next).extent;
+      if (extent != nullptr && extent->first_sequence > ahead.next) {
+        acknowledged_.AddRange(ahead.next, extent->first_sequence);
+        continue;
+      }
+      ahead.block = Find(ahead, ahead.next);
+      if (ahead.block == nullptr) return;
+    }
+    const Block::Record& record = ahead.block->record(ahead.next);
+    if (!record.lost) return;
+    const Unread lost{.frames = 1, .items = record.counts.items, .bytes = record.size()};
+    lane_.Release(ahead.next, record.size());
+    acknowledged_.Add(ahead.next);
+    Lost(ahead, lost, Loss::kDamaged);
+  }
+}
+
+const Block::Record* Cursor::Peek(From from) {
+  for (Ahead* ahead = Position(from); ahead != nullptr && ahead->unread.frames > 0; ahead = Position(from)) {
+    SkipWhatIsGone(*ahead);
+    if (ahead->unread.frames > 0) return ahead->block != nullptr ? &ahead->block->record(ahead->next) : nullptr;
+    if (from == From::kLive) return nullptr;
+    DropReadBacklog();
+  }
+  return nullptr;
+}
+
+std::optional<Frame> Cursor::Next(From from) {
+  const Block::Record* record = Peek(from);
+  if (record == nullptr) return std::nullopt;
+  Ahead& ahead = *Position(from);
+  Frame frame(ahead.block, ahead.next);
+  --ahead.unread.frames;
+  ahead.unread.items -= record->counts.items;
+  ahead.unread.bytes -= record->size();
+  ++ahead.next;
+  if (!ahead.block->Has(ahead.next) && ahead.block != lane_.tail()) LeaveBlock(ahead);
+  if (from == From::kBacklog) DropReadBacklog();
+  return frame;
+}
+
+void Cursor::LeaveBlock(Ahead& ahead) {
+  const uint64_t first_sequence = ahead.block->first_sequence();
+  ahead.block = nullptr;
+  if (const auto fetch = fetches_.find(first_sequence); fetch != fetches_.end() && fetch->second->block != nullptr) {
+    fetches_.erase(fetch);
+  }
+}
+
+void Cursor::DropReadBacklog() {
+  while (!backlog_.empty() && backlog_.front().unread.frames == 0) backlog_.pop_front();
+}
+
+void Cursor::Fork() {
+  if (live_.unread.frames == 0) return;
+  backlog_.push_back(std::exchange(live_, Ahead{.next = lane_.committed(), .unread = {}, .block = lane_.tail()}));
+  backlog_.back().end = live_.next;
+}
+
+void Cursor::Acknowledge(const Frame& frame) {
+  CHECK(!acknowledged_.Contains(frame.sequence()));
+  const otlp::Counts counts = frame.counts();
+  const size_t bytes = frame.bytes().size();
+  totals_.acknowledged_items += counts.items;
+  totals_.held_items -= counts.items;
+  totals_.held_bytes -= bytes;
+  acknowledged_.Add(frame.sequence());
+  if (file_) file_->Save();
+  lane_.Release(frame.sequence(), bytes);
+}
+
+// --- Fetching -------------------------------------------------------------------------------------------------------
+
+bool Cursor::Prepare(From from, size_t bytes) {
+  Ahead* ahead = Position(from);
+  if (ahead == nullptr) return true;
+  SkipWhatIsGone(*ahead);
+  bool ready = true;
+  const uint64_t end = std::min(ahead->end, lane_.committed());
+  for (uint64_t sequence = ahead->next; sequence < end && bytes > 0;) {
+    const auto [segment, extent] = lane_.Find(sequence);
+    if (extent == nullptr) return false;
+    if (Find(*ahead, std::max(sequence, extent->first_sequence)) == nullptr) {
+      StartFetch(*segment, *extent);
+      ready = false;
+    }
+    bytes -= std::min<size_t>(bytes, extent->bytes);
+    sequence = extent->end_sequence();
+  }
+  return ready;
+}
+
+void Cursor::StartFetch(const Segment& segment, const Extent& extent) {
+  std::shared_ptr<Fetch>& fetch = fetches_[extent.first_sequence];
+  const bool under_way = fetch != nullptr && !fetch->bytes.empty();
+  if (under_way || (fetch != nullptr && fetch_again_.pending())) return;
+  const int failures = fetch != nullptr ? fetch->failures : 0;
+  fetch = std::make_shared<Fetch>(Fetch{.cursor = this,
+                                        .file = segment.file,
+                                        .segment_id = segment.id,
+                                        .extent = extent,
+                                        .bytes = {},
+                                        .block = nullptr,
+                                        .failures = failures});
+  fetch->bytes.ResizeUninitialized(extent.file_bytes);
+  lane_.log().io_->Read(segment.file->fd.get(), {fetch->bytes.data(), fetch->bytes.size()}, extent.file_offset,
+                        [fetch](base::IoResult<size_t> read) {
+                          if (fetch->cursor != nullptr) fetch->cursor->Fetched(*fetch, read);
+                        });
+}
+
+void Cursor::Fetched(Fetch& fetch, const base::IoResult<size_t>& read) {
+  if (!read) lane_.log().NoteReadFailure(fetch.file->path, read.error());
+  if (!read && ++fetch.failures < kFetchFailuresMax) {
+    fetch.bytes = {};
+    fetch_again_ = lane_.log().loop_.RunAfter(kFetchAgainAfter, [this] { notice_.Ask(); });
+    return;
+  }
+  fetch.bytes.ResizeUninitialized(read.value_or(0));
+  fetch.block = ReadBlock(std::move(fetch.bytes), fetch.segment_id, fetch.extent, lane_.log().loop_.now());
+  notice_.Ask();
+}
+
+// --- Losing ---------------------------------------------------------------------------------------------------------
+
+// What of an extent is ahead, and has not been read.
+Cursor::Unread Cursor::Rest(const Ahead& ahead, const Extent& extent) const {
+  const uint64_t begin = std::max(ahead.next, extent.first_sequence);
+  const uint64_t end = std::min(ahead.end, extent.end_sequence());
+  if (begin >= end) return {};
+  if (const auto block = Find(ahead, begin)) {
+    Unread rest;
+    for (uint64_t sequence = begin; sequence < end; ++sequence) {
+      if (acknowledged_.Contains(sequence)) continue;
+      const Block::Record& record = block->record(sequence);
+      rest.frames += 1;
+      rest.items += record.counts.items;
+      rest.bytes += record.size();
+    }
+    return rest;
+  }
+  if (const auto partly = partly_acknowledged_.find(extent.first_sequence); partly != partly_acknowledged_.end()) {
+    return partly->second;
+  }
+  return {.frames = extent.frames, .items = extent.items, .bytes = extent.bytes};
+}
+
+void Cursor::Lost(Ahead& ahead, const Unread& lost, Loss loss) {
+  ahead.unread.frames -= lost.frames;
+  ahead.unread.items -= lost.items;
+  ahead.unread.bytes -= lost.bytes;
+  totals_.lost_items[static_cast<size_t>(loss)] += lost.items;
+  totals_.held_items -= lost.items;
+  totals_.held_bytes -= lost.bytes;
+  if (file_) file_->Save();
+}
+
+// The segment goes, and with it what of it was not read yet. What was read is in its reader's hands.
+void Cursor::Lose(const Segment& segment, Loss loss) {
+  const auto lose_from = [&](Ahead& ahead) {
+    const uint64_t begin = std::max(ahead.next, segment.first_sequence);
+    const uint64_t end = std::min({ahead.end, lane_.committed(), segment.end_sequence()});
+    if (begin >= end || ahead.unread.frames == 0) return;
+    Unread lost;
+    if (end == ahead.end) {
+      lost = ahead.unread;  // it ends here, perhaps within an extent
+    } else {
+      for (const Extent& extent : segment.extents) {
+        const Unread rest = Rest(ahead, extent);
+        lost.frames += rest.frames;
+        lost.items += rest.items;
+        lost.bytes += rest.bytes;
+      }
+    }
+    acknowledged_.AddRange(begin, end);
+    ahead.next = end;
+    ahead.block = nullptr;
+    Lost(ahead, lost, loss);
+  };
+  for (Ahead& ahead : backlog_) lose_from(ahead);
+  lose_from(live_);
+  DropReadBacklog();
+}
+
+// --- Times ----------------------------------------------------------------------------------------------------------
+
+std::optional<base::Time> Cursor::AppendedAt(const Ahead& ahead, uint64_t sequence) const {
+  if (ahead.block != nullptr && ahead.block->Has(sequence)) return ahead.block->record(sequence).appended;
+  const Extent* extent = lane_.Find(sequence).extent;
+  if (extent == nullptr) return std::nullopt;
+  if (extent->Has(sequence) && extent->block != nullptr) return extent->block->record(sequence).appended;
+  return extent->oldest;
+}
+
+std::optional<base::Time> Cursor::oldest_unread(From from) const {
+  const Ahead* ahead = Position(from);
+  if (ahead == nullptr || ahead->unread.frames == 0) return std::nullopt;
+  return AppendedAt(*ahead, ahead->next);
+}
+
+std::optional<base::Time> Cursor::oldest_held() const {
+  const uint64_t oldest = acknowledged_.below();
+  return oldest < lane_.committed() ? AppendedAt(live_, oldest) : std::nullopt;
+}
+
+}  // namespace tributary::pipeline

@@ -1,0 +1,118 @@
+#include "pipeline/log_recovery.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "pipeline/log_format.h"
+
+namespace tributary::pipeline {
+namespace {
+
+using base::ByteView;
+
+constexpr uint64_t kExtentBytes = Block::kBytesMaxOnDisk;
+
+// Up to the end of the file.
+base::IoResult<base::Bytes> ReadAll(base::FileSystem& file_system, int fd, uint64_t offset, size_t size) {
+  base::Bytes bytes;
+  bytes.ResizeUninitialized(size);
+  size_t have = 0;
+  while (have < size) {
+    const auto read = file_system.Read(fd, {bytes.data() + have, size - have}, offset + have);
+    if (!read) return std::unexpected(read.error());
+    if (*read == 0) break;
+    have += *read;
+  }
+  bytes.ResizeUninitialized(have);
+  return bytes;
+}
+
+// Frames tell when they were appended by the real-time clock, which may have been set since.
+base::Time AppendedAt(const FrameHeader& header, base::Time now) {
+  const uint64_t unix_now = base::UnixNanos();
+  const uint64_t age = unix_now > header.appended_unix_ns ? unix_now - header.appended_unix_ns : 0;
+  return now - base::Nanos(static_cast<int64_t>(std::min<uint64_t>(age, INT64_MAX / 4)));
+}
+
+}  // namespace
+
+base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::string& path) {
+  auto fd = file_system.Open(path, O_RDWR);
+  if (!fd) return std::unexpected(fd.error());
+  const auto size = file_system.Size(fd->get());
+  if (!size) return std::unexpected(size.error());
+  auto first = ReadAll(file_system, fd->get(), 0, kSegmentHeaderBytes);
+  if (!first) return std::unexpected(first.error());
+  return FoundFile{.file = std::make_shared<SegmentFile>(std::move(*fd), path, *size),
+                   .header = DecodeSegmentHeader(*first),
+                   .blank = std::all_of(first->data(), first->data() + first->size(), [](uint8_t b) { return b == 0; })};
+}
+
+base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
+                                                base::Time now) {
+  RecoveredSegment recovered{.segment = std::make_unique<Segment>()};
+  Segment& segment = *recovered.segment;
+  segment.id = found.header->segment_id;
+  segment.first_sequence = found.header->first_sequence;
+  segment.file = found.file;
+  const auto content = ReadAll(file_system, found.file->fd.get(), kSegmentHeaderBytes,
+                               found.file->bytes - std::min<uint64_t>(found.file->bytes, kSegmentHeaderBytes));
+  if (!content) return std::unexpected(content.error());
+  const auto take = [&](const FrameHeader& frame, size_t offset, ByteView payload) {
+    recovered.committed = std::max(recovered.committed, frame.committed);
+    if (frame.sequence >= end || (frame.flags & FrameHeader::kEnd) != 0) return;
+    const uint64_t file_offset = kSegmentHeaderBytes + offset;
+    auto& extents = segment.extents;
+    const bool goes_on = !extents.empty() && extents.back().end_sequence() == frame.sequence &&
+                         extents.back().file_offset + extents.back().file_bytes == file_offset &&
+                         extents.back().bytes + payload.size() <= kExtentBytes;
+    if (!goes_on) {
+      extents.push_back({.first_sequence = frame.sequence, .oldest = AppendedAt(frame, now), .file_offset = file_offset,
+                         .block = nullptr});
+    }
+    Extent& extent = extents.back();
+    ++extent.frames;
+    extent.items += frame.items;
+    extent.bytes += payload.size();
+    extent.file_bytes += FrameBytes(payload.size());
+  };
+  segment.file_used = kSegmentHeaderBytes + WalkFrames(*content, segment.id, segment.first_sequence, take);
+  return recovered;
+}
+
+std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, const Extent& extent, base::Time now) {
+  auto block = std::make_shared<Block>(extent.first_sequence);
+  const ByteView frames_untrusted = bytes.view();
+  block->Adopt(std::move(bytes));
+  const auto lose_up_to = [&block](uint64_t sequence) {
+    while (block->end_sequence() < sequence) block->AddRecord({.lost = true});
+  };
+  uint64_t items = 0;
+  uint64_t payload_bytes = 0;
+  WalkFrames(frames_untrusted, segment_id, extent.first_sequence,
+             [&](const FrameHeader& frame, size_t, ByteView payload) {
+               if (!extent.Has(frame.sequence) || (frame.flags & FrameHeader::kEnd) != 0) return;
+               lose_up_to(frame.sequence);
+               block->AddRecord({.bytes = payload,
+                                 .counts = {.items = frame.items, .resources = frame.resources},
+                                 .appended = AppendedAt(frame, now)});
+               items += frame.items;
+               payload_bytes += payload.size();
+             });
+  lose_up_to(extent.end_sequence());
+  for (Block::Record& record : block->records()) {
+    if (!record.lost) continue;
+    record.counts.items = static_cast<uint32_t>(extent.items - std::exchange(items, extent.items));
+    record.lost_bytes = extent.bytes - std::exchange(payload_bytes, extent.bytes);
+    record.appended = extent.oldest;
+  }
+  return block;
+}
+
+std::shared_ptr<const Block> ReadBlock(base::FileSystem& file_system, const Segment& segment, const Extent& extent,
+                                       base::Time now) {
+  auto bytes = ReadAll(file_system, segment.file->fd.get(), extent.file_offset, extent.file_bytes);
+  return ReadBlock(bytes ? std::move(*bytes) : base::Bytes(), segment.id, extent, now);
+}
+
+}  // namespace tributary::pipeline

@@ -1,0 +1,48 @@
+// Recovery: what a Log's files say after a life that may have ended anyhow: in order, by a kill, by a power loss, on a
+// damaged disk. It reads, and believes nothing that its CRC does not say; it changes nothing.
+//
+// Frames that are missing before others of the same signal are damage if they had been answered OK, which later frames
+// tell (FrameHeader::committed); what is missing at the end was never answered, and is not missed. Blocks; any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "pipeline/block.h"
+#include "pipeline/log_format.h"
+#include "pipeline/segment.h"
+
+namespace tributary::pipeline {
+
+// The header of a segment file, which is enough to put files in order. `blank`: the file was never used; otherwise,
+// without a header, it is damaged beyond use.
+struct FoundFile {
+  std::shared_ptr<SegmentFile> file;
+  std::optional<SegmentHeader> header;
+  bool blank = false;
+};
+base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::string& path);
+
+// The frames of a file that has a header, but for those from `end` on, which segments of a higher serial gave anew.
+struct RecoveredSegment {
+  std::unique_ptr<Segment> segment;  // its extents are of whole frames only
+  uint64_t committed = 0;            // the highest that a frame tells
+};
+// `now` is when this is; frames tell their times by the real-time clock.
+base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
+                                                base::Time now);
+
+// The frames of an extent, from its `bytes` on disk. Those that are damaged are there as lost ones, among which the
+// items and bytes are shared out that the extent had and the others have not.
+std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, const Extent& extent, base::Time now);
+
+// ReadBlock from the file.
+std::shared_ptr<const Block> ReadBlock(base::FileSystem& file_system, const Segment& segment, const Extent& extent,
+                                       base::Time now);
+
+}  // namespace tributary::pipeline
