@@ -78,8 +78,7 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view na
 
 void Log::Append(Batch batch, Answer answer) {
   Lane& lane = *lanes_[batch.signal];
-  const size_t request_bytes = batch.bytes.size();
-  if (on_disk() ? unwritten_bytes_ + request_bytes > std::max(options_.memory_bytes_max, request_bytes)
+  if (on_disk() ? unwritten_bytes_ >= options_.memory_bytes_max
                 : bytes_ + MemoryCost(batch) > options_.bytes_max && !MakeRoom(MemoryCost(batch))) {
     return answer(Taken::kFull);
   }
@@ -90,7 +89,7 @@ void Log::Append(Batch batch, Answer answer) {
 bool Log::Admits(size_t bytes) const {
   if (!on_disk()) return bytes_ + bytes <= options_.bytes_max || options_.when_full == WhenFull::kDropOldest;
   if (!disk_error().empty()) return false;
-  if (unwritten_bytes_ + bytes > std::max(options_.memory_bytes_max, bytes)) return false;
+  if (unwritten_bytes_ >= options_.memory_bytes_max) return false;
   return options_.when_full == WhenFull::kDropOldest || bytes_ + FrameBytes(bytes) <= options_.bytes_max;
 }
 

@@ -52,7 +52,7 @@ class Log {
     // On disk:
     std::string directory;
     std::optional<base::Nanos> age_max;    // older segments are dropped
-    size_t memory_bytes_max = 16 << 20;    // for young frames, and as much again for those not written yet
+    size_t memory_bytes_max = 16 << 20;    // for young frames, and as much for those not written yet, plus one
     uint64_t segment_bytes = 16 << 20;     // a longer frame has a segment of its own
   };
   static constexpr int kCursorsMax = 64;
