@@ -43,7 +43,7 @@ uint32_t HeaderCrc(const FrameHeader& header, uint64_t segment_id) {
 }
 
 uint32_t SlotCrc(const CursorSlot& slot, ByteView ranges) {
-  return Crc(Crc(0, BytesBeforeCrc(slot, offsetof(CursorSlot, crc))), ranges);
+  return base::Crc32c(ranges, base::Crc32c(BytesBeforeCrc(slot, offsetof(CursorSlot, crc))));
 }
 
 template <typename T>
