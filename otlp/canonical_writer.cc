@@ -10,7 +10,7 @@ void CanonicalWriter::Field(uint32_t number) {
   Level& level = levels_.back();
   if (number <= level.last_number) level.in_order = false;
   level.last_number = number;
-  runs_.push_back({number, out_.size(), 0});
+  runs_.push_back({number, static_cast<uint32_t>(out_.size()), 0});
 }
 
 void CanonicalWriter::Raw(WireType type, uint64_t raw) {
@@ -46,7 +46,7 @@ void CanonicalWriter::Close() {
 void CanonicalWriter::Sort(const Level& level) {
   if (level.in_order) return;
   const auto begin = runs_.begin() + static_cast<ptrdiff_t>(level.runs_begin);
-  size_t end = out_.size();
+  uint32_t end = static_cast<uint32_t>(out_.size());
   for (auto run = runs_.end(); run != begin;) {
     --run;
     run->end = end;

@@ -49,8 +49,8 @@ class CanonicalWriter {
   // The bytes that one Field() is about, up to where the next run begins.
   struct Run {
     uint32_t number;
-    size_t begin;
-    size_t end;  // set when sorting
+    uint32_t begin;
+    uint32_t end;  // set when sorting
   };
 
   void Sort(const Level& level);

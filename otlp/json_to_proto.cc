@@ -3,6 +3,7 @@
 // the values of unknown keys are walked like the others.
 #include <simdjson.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <variant>
@@ -49,11 +50,11 @@ bool HasSurrogate(string_view text) {
 
 class Transcoder {
  public:
-  Transcoder(const MessageSchema& request, base::PaddedView json, base::Bytes& out)
-      : request_(request), json_(base::AsText(json.view())), writer_(out) {}
+  Transcoder(const MessageSchema& request, base::PaddedView json, base::Bytes& out, size_t out_bytes_max)
+      : request_(request), json_(base::AsText(json.view())), writer_(out), out_bytes_max_(out_bytes_max) {}
 
   bool Run();
-  JsonError TakeError() { return {Path() + error_}; }
+  JsonError TakeError() { return {.message = Path() + error_, .too_large = too_large_}; }
 
  private:
   using Object = ondemand::object_iterator;
@@ -101,11 +102,13 @@ class Transcoder {
   const MessageSchema& request_;
   const string_view json_;  // padded
   CanonicalWriter writer_;
+  const size_t out_bytes_max_;
   ondemand::parser parser_;
   std::vector<Frame> frames_;
   int messages_ = 0;     // of the frames
   base::Bytes decoded_;  // bytes of the value being read
   std::string error_;
+  bool too_large_ = false;
 };
 
 bool Transcoder::Run() {
@@ -121,6 +124,10 @@ bool Transcoder::Run() {
   if (!Push({.position = position, .message = &request_})) return false;
   while (!frames_.empty()) {
     if (!Step()) return false;
+    if (writer_.out().size() > out_bytes_max_) {
+      too_large_ = true;
+      return Fail("too large");
+    }
   }
   const bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
   if (!at_end) return Fail("malformed JSON: content after the object");
@@ -319,10 +326,10 @@ std::string Transcoder::Path() const {
 
 }  // namespace
 
-std::expected<base::Bytes, JsonError> JsonToProto(Signal signal, base::PaddedView json) {
+std::expected<base::Bytes, JsonError> JsonToProto(Signal signal, base::PaddedView json, size_t result_bytes_max) {
   base::Bytes request;
-  request.Reserve(json.size() / 2);
-  Transcoder transcoder(RequestSchema(signal), json, request);
+  request.Reserve(std::min(json.size() / 2, result_bytes_max));
+  Transcoder transcoder(RequestSchema(signal), json, request, result_bytes_max);
   if (!transcoder.Run()) return std::unexpected(transcoder.TakeError());
   return request;
 }

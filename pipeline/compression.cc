@@ -51,12 +51,6 @@ class CappedOutput {
   uint8_t spare_ = 0;
 };
 
-size_t CapOf(const DecompressLimits& limits, size_t compressed_bytes) {
-  const size_t by_ratio =
-      compressed_bytes > limits.bytes_max / limits.ratio_max ? limits.bytes_max : compressed_bytes * limits.ratio_max;
-  return std::min(limits.bytes_max, std::max(kRatioFreeBytes, by_ratio));
-}
-
 // RFC 1950's header: method 8 and a check modulo 31. Bare deflate data that an encoder makes never looks like it, for
 // that would be a stored block with padding bits set.
 bool HasZlibHeader(base::ByteView data) {
@@ -91,6 +85,11 @@ std::span<uint8_t> Grow(base::Bytes& out) {
 }
 
 }  // namespace
+
+size_t DecompressLimits::OutputMax(size_t compressed_bytes) const {
+  const size_t by_ratio = compressed_bytes > bytes_max / ratio_max ? bytes_max : compressed_bytes * ratio_max;
+  return std::min(bytes_max, std::max(kRatioFreeBytes, by_ratio));
+}
 
 std::string_view Name(Encoding encoding) {
   constexpr std::string_view kNames[] = {"identity", "gzip", "deflate", "zstd"};
@@ -132,7 +131,7 @@ std::expected<void, DecompressError> Decompressor::Decompress(Encoding encoding,
   }
   if (size == 0) return Refuse(DecompressError::kTruncated);
 
-  const size_t cap = CapOf(limits, size);
+  const size_t cap = limits.OutputMax(size);
   if (encoding == Encoding::kGzip && GunzipWhole(compressed_untrusted, cap, out)) return {};
   const Decompressed result = encoding == Encoding::kZstd ? Unzstd(compressed_untrusted, cap, out)
                                                           : Inflate(encoding, compressed_untrusted, cap, out);

@@ -41,6 +41,9 @@ struct DecompressLimits {
   size_t bytes_max = 64 << 20;
   // Output beyond 4 MiB must not be more than this many times the input. Telemetry compresses 5 to 20 times.
   size_t ratio_max = 100;
+
+  // What `compressed_bytes` may become at most.
+  size_t OutputMax(size_t compressed_bytes) const;
 };
 
 enum class DecompressError : uint8_t {

@@ -23,6 +23,8 @@ constexpr std::array<std::string_view, 7> kRefusalNames = {"malformed",    "pres
 
 }  // namespace
 
+size_t Intake::request_bytes_max() const { return log_.bytes_max() - log_.bytes_max() / kRoomShare; }
+
 std::optional<base::Nanos> Intake::Pressure(size_t bytes) const {
   if (log_.Admits(bytes)) return std::nullopt;
   return RetryAfter(bytes);

@@ -36,6 +36,8 @@ class Intake {
   // What a sender is told to wait when `bytes` are refused for lack of room: at least until they fit, as fast as the
   // Log has been draining lately.
   base::Nanos RetryAfter(size_t bytes) const;
+  // The largest request that will ever be taken.
+  size_t request_bytes_max() const;
   // What the Log would still take.
   size_t room_bytes() const { return log_.bytes_max() > log_.bytes() ? log_.bytes_max() - log_.bytes() : 0; }
 

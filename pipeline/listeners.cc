@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,9 @@
 
 namespace tributary::pipeline {
 namespace {
+
+// 64 MiB, unless that would leave too little of the memory for receiving to all the others.
+size_t RequestBytesMax(size_t receive_bytes_max) { return std::min<size_t>(64 << 20, receive_bytes_max / 4 * 3); }
 
 base::Status ListenAt(HttpServer& server, std::string_view what, const std::string& address_text,
                       const std::shared_ptr<const base::TlsContext>& tls) {
@@ -28,7 +32,7 @@ base::Status ListenAt(HttpServer& server, std::string_view what, const std::stri
 Listeners::Listeners(base::Loop& loop, Intake& intake, size_t receive_bytes_max)
     : receive_budget_(receive_bytes_max),
       page_budget_(kPageBytesMax),
-      otlp_(intake, {}),
+      otlp_(intake, {.request_bytes_max = RequestBytesMax(receive_bytes_max)}),
       otlp_server_(loop, receive_budget_, otlp_),
       page_server_(loop, page_budget_, pages_) {}
 
@@ -45,6 +49,11 @@ base::Status Listeners::Open(const ListenSettings& settings) {
   }
   if (auto status = ListenAt(otlp_server_, "OTLP/gRPC", settings.grpc, tls); !status) return status;
   return ListenAt(otlp_server_, "OTLP/HTTP", settings.http, tls);
+}
+
+void Listeners::set_receive_bytes_max(size_t bytes) {
+  receive_budget_.set_bytes_max(bytes);
+  otlp_.set_request_bytes_max(RequestBytesMax(bytes));
 }
 
 void Listeners::Drain() { otlp_server_.Drain(); }

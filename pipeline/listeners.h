@@ -1,5 +1,6 @@
-// Listeners: every port of a process. Telemetry comes in at the OTLP ports and goes to the Intake; operators, scrapers and
-// probes find their pages at the metrics and health ports. Lives on the loop's thread; what it refers to outlives it.
+// Listeners: every port of a process. Telemetry comes in at the OTLP ports and goes to the Intake; operators, scrapers
+// and probes find their pages at the metrics and health ports. Lives on the loop's thread; what it refers to outlives
+// it.
 #pragma once
 
 #include <functional>
@@ -21,11 +22,12 @@ class Listeners {
   // `receive_bytes_max` bounds the memory of connections and of requests being received.
   Listeners(base::Loop& loop, Intake& intake, size_t receive_bytes_max);
 
-  // Listens at every address of `settings` that is not empty. The pages at the metrics and the health port are the same.
+  // Listens at every address of `settings` that is not empty. The pages at the metrics and the health port are the
+  // same.
   base::Status Open(const ListenSettings& settings);
 
   AdminService& pages() { return pages_; }
-  void set_receive_bytes_max(size_t bytes) { receive_budget_.set_bytes_max(bytes); }
+  void set_receive_bytes_max(size_t bytes);
   // Stops taking telemetry: connections are told to end once their requests are answered. The pages stay.
   void Drain();
 

@@ -15,6 +15,12 @@ constexpr std::string_view kProtobuf = "application/x-protobuf";
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kEncodings = "identity, gzip, deflate, zstd";
 
+// How much larger than its JSON a request may become. Telemetry becomes smaller; long lists of small numbers do not.
+constexpr size_t kJsonGrowthMax = 2;
+constexpr size_t kJsonResultBytesMin = 64 << 10;  // allowed in any case
+// Memory for each byte of a JSON request, while it is read: itself, the work, and the result.
+constexpr size_t kJsonBytesPerByte = 1 + otlp::kJsonWorkBytesPerByte + kJsonGrowthMax;
+
 // The field that a BadRequest blames: the request itself; the description says where in it.
 constexpr std::string_view kWholeRequest = "request";
 
@@ -103,7 +109,12 @@ HttpResponse Success(OtlpService::Form form) {
 }  // namespace
 
 HttpService::Admission OtlpService::Admit(const HttpHead& head, std::optional<size_t> body_bytes) {
-  return {.body_bytes_max = options_.request_bytes_max, .rejection = RefuseHead(head, body_bytes)};
+  return {.body_bytes_max = RequestBytesMax(FormOf(head)), .rejection = RefuseHead(head, body_bytes)};
+}
+
+size_t OtlpService::RequestBytesMax(Form form) const {
+  const size_t taken = intake_.request_bytes_max();
+  return std::min(options_.request_bytes_max, form == Form::kJson ? taken / kJsonBytesPerByte : taken);
 }
 
 std::optional<HttpResponse> OtlpService::RefuseHead(const HttpHead& head, std::optional<size_t> body_bytes) {
@@ -130,7 +141,7 @@ std::optional<HttpResponse> OtlpService::RefuseHead(const HttpHead& head, std::o
     response.headers.emplace_back(head.is_grpc ? "grpc-accept-encoding" : "accept-encoding", kEncodings);
     return response;
   }
-  if (body_bytes.value_or(0) > options_.request_bytes_max) return TooLarge(form, *signal);
+  if (body_bytes.value_or(0) > RequestBytesMax(form)) return TooLarge(form, *signal);
   if (const auto retry_after = intake_.Pressure(body_bytes.value_or(0))) {
     intake_.CountRefused(*signal, Intake::Refusal::kPressure);
     return Pressure(form, *retry_after);
@@ -142,7 +153,7 @@ std::optional<HttpResponse> OtlpService::RefuseHead(const HttpHead& head, std::o
 HttpResponse OtlpService::TooLarge(Form form, otlp::Signal signal) {
   intake_.CountRefused(signal, Intake::Refusal::kTooLarge);
   return Refuse(form, 413, GrpcCode::kResourceExhausted,
-                "Received message larger than max (" + std::to_string(options_.request_bytes_max) + " bytes)");
+                "Received message larger than max (" + std::to_string(RequestBytesMax(form)) + " bytes)");
 }
 
 HttpResponse OtlpService::OnBodyFault(const HttpHead& head, BodyFault fault) {
@@ -186,15 +197,7 @@ std::optional<HttpResponse> OtlpService::Decode(const HttpHead& head, otlp::Sign
   if (!head.content_encoding_untrusted.empty()) {
     if (auto refusal = Decompress(head, signal, body)) return refusal;
   }
-  const Form form = FormOf(head);
-  if (form != Form::kJson) return std::nullopt;
-  auto proto = otlp::JsonToProto(signal, body);
-  if (!proto) {
-    intake_.CountRefused(signal, Intake::Refusal::kMalformed);
-    return Malformed(form, std::move(proto.error().message));
-  }
-  body = std::move(*proto);
-  return std::nullopt;
+  return FormOf(head) == Form::kJson ? FromJson(signal, body) : std::nullopt;
 }
 
 // What a compressed request grows to is bounded by what the Log has room for, so that memory asked for here is memory
@@ -203,22 +206,39 @@ std::optional<HttpResponse> OtlpService::Decompress(const HttpHead& head, otlp::
   const Form form = FormOf(head);
   const Encoding encoding = *ParseEncoding(head.content_encoding_untrusted);
   if (encoding == Encoding::kIdentity) return std::nullopt;
-  const size_t room = intake_.room_bytes();
+  const DecompressLimits allowed{.bytes_max = RequestBytesMax(form)};
+  const DecompressLimits affordable{.bytes_max = std::min(allowed.bytes_max, intake_.room_bytes())};
   base::Bytes plain;
-  const auto done =
-      decompressor_.Decompress(encoding, body, {.bytes_max = std::min(options_.request_bytes_max, room)}, plain);
+  const auto done = decompressor_.Decompress(encoding, body, affordable, plain);
   if (done) {
     body = std::move(plain);
     return std::nullopt;
   }
   if (done.error() == DecompressError::kTooLarge) {
-    if (room >= options_.request_bytes_max) return TooLarge(form, signal);
+    if (affordable.OutputMax(body.size()) == allowed.OutputMax(body.size())) return TooLarge(form, signal);
     intake_.CountRefused(signal, Intake::Refusal::kPressure);
     return Pressure(form, intake_.RetryAfter(body.size()));
   }
   intake_.CountRefused(signal, Intake::Refusal::kMalformed);
   return Malformed(form, std::string("the body is not valid ") + std::string(Name(encoding)) +
                              (done.error() == DecompressError::kTruncated ? ": it ends too early" : ""));
+}
+
+// JSON is read as a whole, which takes several times its memory: that must fit where the result goes, too.
+std::optional<HttpResponse> OtlpService::FromJson(otlp::Signal signal, base::Bytes& body) {
+  const size_t needed = body.size() * kJsonBytesPerByte;
+  if (needed > intake_.room_bytes()) {
+    intake_.CountRefused(signal, Intake::Refusal::kPressure);
+    return Pressure(Form::kJson, intake_.RetryAfter(needed));
+  }
+  auto request = otlp::JsonToProto(signal, body, std::max(body.size() * kJsonGrowthMax, kJsonResultBytesMin));
+  if (request) {
+    body = std::move(*request);
+    return std::nullopt;
+  }
+  if (request.error().too_large) return TooLarge(Form::kJson, signal);
+  intake_.CountRefused(signal, Intake::Refusal::kMalformed);
+  return Malformed(Form::kJson, std::move(request.error().message));
 }
 
 }  // namespace tributary::pipeline

@@ -29,15 +29,21 @@ class OtlpService final : public HttpService {
   HttpResponse OnBodyFault(const HttpHead& head, BodyFault fault) override;
   void OnRequest(const HttpHead& head, base::Bytes body, Reply reply) override;
 
+  // For a new configuration.
+  void set_request_bytes_max(size_t bytes_max) { options_.request_bytes_max = bytes_max; }
+
  private:
+  // The largest request of a form, before and after decompression. What is larger would never find the memory for it.
+  size_t RequestBytesMax(Form form) const;
   std::optional<HttpResponse> RefuseHead(const HttpHead& head, std::optional<size_t> body_bytes);
   HttpResponse TooLarge(Form form, otlp::Signal signal);
   // The request in protobuf, or the answer that refuses it.
   std::optional<HttpResponse> Decode(const HttpHead& head, otlp::Signal signal, base::Bytes& body);
   std::optional<HttpResponse> Decompress(const HttpHead& head, otlp::Signal signal, base::Bytes& body);
+  std::optional<HttpResponse> FromJson(otlp::Signal signal, base::Bytes& body);
 
   Intake& intake_;
-  const Options options_;
+  Options options_;
   Decompressor decompressor_;
 };
 

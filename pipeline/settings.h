@@ -27,11 +27,11 @@ struct ListenSettings {
 ListenSettings ReadListen(const base::YamlMap& root, ListenSettings defaults);
 
 // How much memory a process may hold telemetry in, and how that is shared out: most of it to the Log, the rest to
-// requests being received.
+// connections and requests being received.
 //   memory: {limit: 256MiB}
 struct MemorySettings {
   size_t bytes_max = 256 << 20;
-  size_t log_bytes_max() const { return bytes_max / 4 * 3; }
+  size_t log_bytes_max() const { return bytes_max / 3 * 2; }
   size_t receive_bytes_max() const { return bytes_max - log_bytes_max(); }
 };
 MemorySettings ReadMemory(const base::YamlMap& root);

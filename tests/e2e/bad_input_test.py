@@ -19,18 +19,22 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 import everything
 import ledger
+import otlp
 from programs import Agent, Load, Sink, wait_until
+from raw_grpc import RawGrpc, message
 
 MEMORY_MIB = 32
 OVERHEAD_MIB = 24
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-PROTOBUF = "application/x-protobuf"
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+# The largest request that an agent of so much memory takes: three quarters of the third that is for receiving.
+REQUEST_BYTES_MAX = (MEMORY_MIB << 20) // 4
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """An agent that serves a well-behaved client during all the tests. At the end that client must have been answered OK
-    every time, everything it sent must have arrived, and the agent must have stayed small."""
+    every time, everything it sent must have arrived, and the agent must never have been large."""
     directory = tmp_path_factory.mktemp("bad_input")
     with Sink(directory) as sink, Agent(directory, sink.grpc, memory={"limit": f"{MEMORY_MIB}MiB"}) as agent:
         with ledger.Watch(agent), Load(agent.grpc, rate=2000, items_per_request=20, duration=0) as load:
@@ -46,7 +50,7 @@ def served(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def bounded(served):
     yield
-    assert served.rss_mib() < MEMORY_MIB + OVERHEAD_MIB
+    assert served.rss_mib_max() < MEMORY_MIB + OVERHEAD_MIB
 
 
 def valid_request():
@@ -112,12 +116,41 @@ def test_malformed_requests_are_refused_for_good_over_http(served):
     assert_bad_request(status_pb2.Status.FromString(answer))
 
 
+def damaged_json():
+    """Requests that no JSON parser takes: cut off, or with flipped bits."""
+    whole = json.dumps(otlp.to_json(everything.requests()[0])).encode()
+    random.seed(3)
+    found = []
+    while len(found) < 200:
+        body = bytearray(whole)
+        if len(found) % 2:
+            del body[random.randrange(len(body)):]
+        else:
+            body[random.randrange(len(body))] ^= 1 << random.randrange(8)
+        try:
+            json.loads(body.decode())
+        except ValueError:
+            found.append(bytes(body))
+    return found
+
+
 def test_malformed_json_is_refused_in_json(served):
-    for body in [b"", b"{", b"[]", b"null", b'{"resourceSpans": 7}', b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "zz"}]}]}]}',
-                 b'{"resourceSpans": [' + b"[" * 100_000]:
-        status, headers, answer = post(served, "/v1/traces", body, {"content-type": "application/json"})
-        assert status == 400 and headers["content-type"] == "application/json", body[:80]
+    wrong = [b"", b"{", b"[]", b"null", b'{"resourceSpans": 7}', b"\xff\xfe{\x00}\x00",
+             b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "zz"}]}]}]}']
+    for body in wrong + damaged_json():
+        status, headers, answer = post(served, "/v1/traces", body, {"content-type": JSON})
+        assert status == 400 and headers["content-type"] == JSON, body[:80]
         assert json.loads(answer)["message"]
+
+
+def test_compressed_requests_are_refused_for_what_is_in_them(served):
+    for content_type, bodies in ((PROTOBUF, damaged()), (JSON, damaged_json())):
+        for body in bodies[:20]:
+            status, headers, _ = post(served, "/v1/traces", gzip.compress(body),
+                                      {"content-type": content_type, "content-encoding": "gzip"})
+            assert status == 400 and headers["content-type"] == content_type
+    for body in damaged()[:20]:
+        assert call(served, body, compression=grpc.Compression.Gzip)[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def nested_value(depth):
@@ -136,42 +169,111 @@ def nested_value(depth):
     return value
 
 
+def nested_json(depth, begin, end):
+    """The same in JSON, of `begin` and `end`."""
+    return (b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[{"key":"k","value":' + begin * depth + b"{}" +
+            end * depth + b"}]}]}]}]}")
+
+
 def test_deep_nesting_is_refused_and_shallow_is_taken(served):
-    assert call(served, nested_value(10))[0] is grpc.StatusCode.OK
-    assert call(served, nested_value(500))[0] is grpc.StatusCode.INVALID_ARGUMENT
-    assert call(served, nested_value(20_000))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    for depth, code, status in [(10, grpc.StatusCode.OK, 200), (500, grpc.StatusCode.INVALID_ARGUMENT, 400),
+                                (20_000, grpc.StatusCode.INVALID_ARGUMENT, 400)]:
+        assert call(served, nested_value(depth))[0] is code
+        assert post(served, "/v1/traces", nested_value(depth), {"content-type": PROTOBUF})[0] == status
+        for begin, end in [(b'{"arrayValue":{"values":[', b"]}}"), (b'{"unknown":[', b"]}")]:
+            assert post(served, "/v1/traces", nested_json(depth, begin, end), {"content-type": JSON})[0] == status
+    assert post(served, "/v1/traces", b'{"resourceSpans": [' + b"[" * 1_000_000, {"content-type": JSON})[0] == 400
 
 
 # --- Too much ---
 
 def test_a_request_larger_than_the_limit_is_refused(served):
     assert call(served, bytes(65 << 20))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-    with connect(served.http_port) as peer:  # on what it announces, before it is sent
-        peer.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
-                     b"content-length: %d\r\n\r\n" % (65 << 20))
-        assert peer.recv(65536).startswith(b"HTTP/1.1 413 ")
+    for content_type in (PROTOBUF, JSON):
+        with connect(served.http_port) as peer:  # on what it announces, before it is sent
+            peer.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n" %
+                         (content_type.encode(), REQUEST_BYTES_MAX + 1))
+            assert peer.recv(65536).startswith(b"HTTP/1.1 413 ")
+        with connect(served.http_port) as peer:  # unannounced, once it is there
+            peer.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\n\r\n" %
+                         content_type.encode())
+            with contextlib.suppress(ConnectionError):
+                for _ in range(65):
+                    peer.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+            assert peer.recv(65536).startswith(b"HTTP/1.1 413 ")
+    with RawGrpc(served.grpc_port) as peer:
+        assert peer.answer(peer.send(message(b"", length=0xFFFFFFFF), end=False))["grpc-status"] == "8"
 
 
-@pytest.mark.parametrize("encoding, bomb", [
-    ("gzip", gzip.compress(bytes(8 << 20)) * 25),
-    ("gzip", gzip.compress(gzip.compress(bytes(8 << 20)) * 50)),
-    ("deflate", zlib.compress(bytes(80 << 20))),
-    # zstd: a frame without a content size, then blocks of 128 KiB that each repeat one byte.
-    ("zstd", b"\x28\xb5\x2f\xfd\x00\x68" + b"".join(struct.pack("<I", (128 << 10) << 3 | 1 << 1)[:3] + b"\x00" for _ in range(1600)) +
-     struct.pack("<I", 1)[:3]),
+GZIP_BOMB = gzip.compress(bytes(8 << 20)) * 25
+DEFLATE_BOMB = zlib.compress(bytes(80 << 20))
+# A frame without a content size, then blocks of 128 KiB that each repeat one byte: 200 MiB from 6 KiB.
+ZSTD_BOMB = (b"\x28\xb5\x2f\xfd\x00\x68" +
+             b"".join(struct.pack("<I", (128 << 10) << 3 | 1 << 1)[:3] + b"\x00" for _ in range(1600)) +
+             struct.pack("<I", 1)[:3])
+
+
+@pytest.mark.parametrize("content_type", [PROTOBUF, JSON])
+@pytest.mark.parametrize("encoding, bomb, status", [
+    ("gzip", GZIP_BOMB, 413),
+    ("gzip", gzip.compress(gzip.compress(bytes(8 << 20)) * 50), 400),  # the outer layer is small, and in it is no OTLP
+    ("deflate", DEFLATE_BOMB, 413),
+    ("zstd", ZSTD_BOMB, 413),
 ])
-def test_a_compressed_bomb_does_not_go_off(served, encoding, bomb):
+def test_a_compressed_bomb_does_not_go_off_over_http(served, encoding, bomb, status, content_type):
     assert len(bomb) < 1 << 20
-    status, _, _ = post(served, "/v1/traces", bomb, {"content-type": PROTOBUF, "content-encoding": encoding})
-    # Too large; or, when that much would not fit just now, later; or no OTLP once the outer layer is off.
-    assert status in (413, 503, 400)
+    headers = {"content-type": content_type, "content-encoding": encoding}
+    assert post(served, "/v1/traces", bomb, headers)[0] == status
+
+
+@pytest.mark.parametrize("encoding, bomb", [("gzip", gzip.compress(bytes(60 << 20))), ("zstd", ZSTD_BOMB)])
+def test_a_compressed_bomb_does_not_go_off_over_grpc(served, encoding, bomb):
+    with RawGrpc(served.grpc_port) as peer:
+        stream = peer.send(message(bomb, compressed=True), grpc_encoding=encoding)
+        assert peer.answer(stream)["grpc-status"] == "8"  # RESOURCE_EXHAUSTED
+
+
+# As large as JSON may be: reading it takes eleven times as much, which must fit in the two thirds that are the Log's.
+JSON_BYTES_MAX = (MEMORY_MIB << 20) * 2 // 3 * 15 // 16 // 11
+
+
+@pytest.mark.parametrize("begin, unit, end, status", [
+    (b"", b"[", b"", 400),
+    (b"{", b",", b"}", 400),
+    (b'{"resourceSpans":[{}', b",{}", b"]}", 200),
+    (b'{"unknown":[[]', b",[]", b"]}", 200),
+    (b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"explicitBounds":[0', b",0",
+     b"]}]}}]}]}]}", 413),
+    (b'{"resourceSpans":[{"schemaUrl":"', b"\\u20ac", b'"}]}', 200),
+], ids=["brackets", "commas", "empty messages", "unknown lists", "numbers", "escapes"])
+def test_json_that_multiplies_stays_bounded(served, begin, unit, end, status):
+    path = "/v1/metrics" if b"Metrics" in begin else "/v1/traces"
+    body = begin + unit * ((JSON_BYTES_MAX - len(begin) - len(end)) // len(unit)) + end
+    for encoding, sent in (("identity", body), ("deflate", zlib.compress(body))):
+        if len(body) > 90 * len(sent):
+            continue  # that is a bomb
+        assert post(served, path, sent, {"content-type": JSON, "content-encoding": encoding})[0] == status
+    assert post(served, path, body + b" " * 200, {"content-type": JSON})[0] == 413
 
 
 def test_damaged_compression_is_refused(served):
     whole = gzip.compress(valid_request())
     for body in (whole[:-9], whole[:20], b"not gzip", b"", whole + b"more"):
-        status, _, _ = post(served, "/v1/traces", body, {"content-type": PROTOBUF, "content-encoding": "gzip"})
-        assert status == 400, body[:20]
+        for content_type in (PROTOBUF, JSON):
+            assert post(served, "/v1/traces", body, {"content-type": content_type, "content-encoding": "gzip"})[0] == 400
+        with RawGrpc(served.grpc_port) as peer:
+            answer = peer.answer(peer.send(message(body, compressed=True), grpc_encoding="gzip"))
+            assert answer["grpc-status"] == "3"  # INVALID_ARGUMENT
+
+
+def test_a_grpc_frame_that_lies_is_refused(served):
+    body = valid_request()
+    with RawGrpc(served.grpc_port) as peer:
+        for lie in (message(body, length=len(body) + 1), message(body, length=len(body) - 1), message(body) + b"more",
+                    message(body)[:3], b"", message(body) * 2, b"\x02" + message(body)[1:]):
+            answer = peer.answer(peer.send(lie))
+            assert answer["grpc-status"] in ("3", "12", "13"), (lie[:5], answer)
+        assert peer.answer(peer.send(message(body)))["grpc-status"] == "0"
 
 
 # --- The wrong door ---
@@ -189,6 +291,9 @@ def test_unknown_encodings_types_paths_and_methods_are_refused(served):
     assert call(served, body, method="/opentelemetry.proto.collector.trace.v1.TraceService/Import")[0] is \
         grpc.StatusCode.UNIMPLEMENTED
     assert call(served, body, method="/no.such.Service/Export")[0] is grpc.StatusCode.UNIMPLEMENTED
+    with RawGrpc(served.grpc_port) as peer:
+        answer = peer.answer(peer.send(message(body, compressed=True), grpc_encoding="snappy"))
+        assert answer["grpc-status"] == "12" and "zstd" in answer["grpc-accept-encoding"]
 
 
 # --- Sockets ---
@@ -203,8 +308,12 @@ def test_half_sent_requests_hold_nobody_up(served):
             half = stack.enter_context(connect(served.http_port))
             half.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
                          b"content-length: 1000000\r\n\r\n" + bytes(i))
+        peer = stack.enter_context(RawGrpc(served.grpc_port))
+        for i in range(50):
+            peer.send(message(bytes(i), length=1_000_000), end=False)
         status, _, _ = post(served, "/v1/traces", valid_request(), {"content-type": PROTOBUF})
         assert status == 200
+        assert peer.answer(peer.send(message(valid_request())))["grpc-status"] == "0"
 
 
 def test_announcing_more_than_there_is_memory_for_takes_none(served):
@@ -212,8 +321,7 @@ def test_announcing_more_than_there_is_memory_for_takes_none(served):
         for _ in range(100):
             announced = stack.enter_context(connect(served.http_port))
             announced.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
-                              b"content-length: 60000000\r\n\r\n")
-        assert served.rss_mib() < MEMORY_MIB + OVERHEAD_MIB
+                              b"content-length: %d\r\n\r\n" % REQUEST_BYTES_MAX)
         assert call(served, valid_request())[0] is grpc.StatusCode.OK
 
 

@@ -12,9 +12,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 _UNSIGNED = {Field.TYPE_UINT32, Field.TYPE_UINT64, Field.TYPE_FIXED32, Field.TYPE_FIXED64}
 _SIGNED = {Field.TYPE_INT32, Field.TYPE_INT64, Field.TYPE_SINT32, Field.TYPE_SINT64, Field.TYPE_SFIXED32,
            Field.TYPE_SFIXED64}
-_NESTED_VALUES_MAX = 3  # AnyValues within AnyValues
-
-
 _VALUE_DEPTH_MAX = 2  # AnyValues within AnyValues
 
 

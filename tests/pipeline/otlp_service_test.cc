@@ -260,6 +260,55 @@ TEST_F(Otlp, CountsSizeAfterDecompression) {
   }
 }
 
+// What the Log could never take is refused for good, however much the options allow, or senders would try for ever.
+TEST_F(Otlp, RefusesForGoodWhatTheLogCouldNeverTake) {
+  OtlpService service(intake_, {.request_bytes_max = 16 * kLogBytes});
+  const auto ask = [&service](const HttpHead& head, std::string_view body) {
+    auto rejection = service.Admit(head, body.size()).rejection;
+    if (!rejection) {
+      service.OnRequest(head, base::Bytes(body), [&](HttpResponse response) { rejection = std::move(response); });
+    }
+    return std::move(*rejection);
+  };
+  const std::string large(kLogBytes, '\0');
+  EXPECT_EQ(ask(GrpcHead(Signal::kTraces), large).grpc->code, GrpcCode::kResourceExhausted);
+  EXPECT_EQ(ask(HttpHeadOf(Signal::kTraces), large).status, 413);
+  HttpHead zstd = HttpHeadOf(Signal::kTraces);
+  zstd.content_encoding_untrusted = "zstd";
+  EXPECT_EQ(ask(zstd, Compressed(Encoding::kZstd, large)).status, 413);
+
+  // JSON takes several times its size while it is read.
+  const HttpHead json = HttpHeadOf(Signal::kTraces, "application/json");
+  EXPECT_EQ(ask(json, std::string(kLogBytes / 10, '[')).status, 413);
+  EXPECT_EQ(ask(json, "{" + std::string(kLogBytes / 13, ' ') + "}").status, 200);
+  EXPECT_EQ(log_.bytes(), 0u);
+}
+
+TEST_F(Otlp, AsksForPatienceWhenThereIsNoMemoryToReadJsonNow) {
+  const std::string half(kLogBytes / 2, 'x');
+  collector::trace::v1::ExportTraceServiceRequest request;
+  request.add_resource_spans()->add_scope_spans()->add_spans()->set_name(half);
+  OtlpService service(intake_, {.request_bytes_max = kLogBytes});
+  service.OnRequest(GrpcHead(Signal::kTraces), base::Bytes(request.SerializeAsString()),
+                    [](HttpResponse response) { EXPECT_EQ(response.grpc->code, GrpcCode::kOk); });
+  const std::string json = "{" + std::string(kLogBytes / 14, ' ') + "}";
+  ASSERT_TRUE(log_.Admits(json.size()));
+  const HttpResponse response = Ask(HttpHeadOf(Signal::kTraces, "application/json"), json);
+  EXPECT_EQ(response.status, 503);
+  EXPECT_GE(std::stoi(HeaderOf(response, "retry-after")), 1);
+}
+
+TEST_F(Otlp, RefusesJsonThatGrows) {
+  std::string json =
+      R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"explicitBounds":[0)";
+  while (json.size() < 40'000) json += ",0";
+  json += "]}]}}]}]}]}";
+  const HttpResponse response = Ask(HttpHeadOf(Signal::kMetrics, "application/json"), json);
+  EXPECT_EQ(response.status, 413);
+  EXPECT_EQ(HeaderOf(response, "retry-after"), "");
+  EXPECT_EQ(log_.bytes(), 0u);
+}
+
 TEST_F(Otlp, AsksForPatienceUnderPressure) {
   FillTheLog();
   // Both when the request is announced, and when only its body shows how large it is.
