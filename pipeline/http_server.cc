@@ -2,12 +2,15 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 namespace tributary::pipeline {
 namespace {
 constexpr int kAcceptsPerTurnMax = 64;  // so that a storm of connections does not starve those there are
+// What should be free of the budget, and of the number of connections, as a share of it.
+constexpr size_t kRoomShare = 8;
 }  // namespace
 
 HttpServer::HttpServer(base::Loop& loop, base::Budget& budget, HttpService& service, const HttpServerOptions& options)
@@ -80,12 +83,35 @@ void HttpServer::ScheduleTick() {
 void HttpServer::Tick() {
   const base::Time now = context_->loop.now();
   for (auto& connection : connections_) connection->Tick(now);
+  MakeRoom(now);
   std::erase_if(connections_, [](const auto& connection) { return connection->closed(); });
   if (!accepting_) {
     accepting_ = true;
     for (auto& listener : listeners_) listener->watch.Want(EPOLLIN);
   }
   if (!connections_.empty()) ScheduleTick();
+}
+
+void HttpServer::MakeRoom(base::Time now) {
+  const base::Budget& budget = context_->budget;
+  const HttpServerOptions& options = context_->options;
+  const size_t connections_wanted = options.connections_max - options.connections_max / kRoomShare;
+  size_t open = connections_.size();
+  const auto room = [&] {
+    return budget.bytes_free() >= budget.bytes_max() / kRoomShare && open <= connections_wanted;
+  };
+  if (room()) return;
+  std::vector<ServerConnection*> stalled;
+  for (const auto& connection : connections_) {
+    if (now - connection->progress() > options.stall_max) stalled.push_back(connection.get());
+  }
+  std::ranges::sort(stalled, {}, &ServerConnection::progress);
+  for (ServerConnection* connection : stalled) {
+    if (room()) return;
+    connection->Evict();
+    ++context_->counters.evicted;
+    --open;
+  }
 }
 
 void HttpServer::Drain() {
@@ -102,11 +128,9 @@ void HttpServer::WriteMetrics(std::string_view name, base::MetricsText& metrics)
   metrics.Counter("tributary_server_accept_pauses_total",
                   "Times accepting paused for lack of memory, descriptors or allowed connections.", {{"server", name}},
                   static_cast<double>(counters.accept_pauses));
-  const std::pair<std::string_view, uint64_t> ended[] = {{"age", counters.aged},
-                                                         {"idle", counters.idled},
-                                                         {"timeout", counters.timed_out},
-                                                         {"flood", counters.flooded},
-                                                         {"memory", counters.starved}};
+  const std::pair<std::string_view, uint64_t> ended[] = {
+      {"age", counters.aged},      {"idle", counters.idled},     {"timeout", counters.timed_out},
+      {"flood", counters.flooded}, {"memory", counters.starved}, {"stalled", counters.evicted}};
   for (const auto& [reason, count] : ended) {
     metrics.Counter("tributary_server_ended_total", "Connections, and answers never taken, that the server ended.",
                     {{"server", name}, {"reason", reason}}, static_cast<double>(count));

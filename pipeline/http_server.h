@@ -2,8 +2,9 @@
 // over HTTP/2 (and so gRPC) and HTTP/1.1 on every port.
 //
 // Every connection takes its fixed cost from the Budget before it is accepted; while there is none, or no descriptor,
-// or connections_max are open, new ones wait in the kernel's queue. Lives on the loop's thread. The service and the
-// budget outlive it; Replies may outlive it.
+// or connections_max are open, new ones wait in the kernel's queue. So that nobody shuts the others out by connecting
+// and doing nothing, or by sending half a request, those that stall the longest are ended when room becomes short.
+// Lives on the loop's thread. The service and the budget outlive it; Replies may outlive it.
 #pragma once
 
 #include <memory>
@@ -57,6 +58,7 @@ class HttpServer {
   bool AcceptOne(Listener& listener);
   void Open(base::Stream stream, base::Reservation reservation);
   void PauseAccepting();
+  void MakeRoom(base::Time now);
   void ScheduleTick();
   void Tick();
 

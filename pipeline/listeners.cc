@@ -14,7 +14,7 @@ namespace tributary::pipeline {
 namespace {
 
 // 64 MiB, unless that would leave too little of the memory for receiving to all the others.
-size_t RequestBytesMax(size_t receive_bytes_max) { return std::min<size_t>(64 << 20, receive_bytes_max / 4 * 3); }
+size_t RequestBytesMax(size_t receive_bytes_max) { return std::min<size_t>(64 << 20, receive_bytes_max * 3 / 4); }
 
 base::Status ListenAt(HttpServer& server, std::string_view what, const std::string& address_text,
                       const std::shared_ptr<const base::TlsContext>& tls) {

@@ -46,6 +46,7 @@ ServerConnection::ServerConnection(std::shared_ptr<ServerContext> context, Strea
       reservation_(std::move(reservation)),
       unsent_reservation_(context_->budget),
       state_since_(now()),
+      heard_(now()),
       progress_(now()) {
   const double tenth = std::uniform_real_distribution(-0.1, 0.1)(context_->jitter);
   const base::Nanos age_max = context_->options.age_max;
@@ -132,6 +133,7 @@ void ServerConnection::Read() {
     const Stream::IoResult result = stream_.Read(context_->read_buffer);
     switch (result.kind) {
       case Stream::Kind::kOk:
+        heard_ = now();
         Deliver({context_->read_buffer.data(), result.bytes});
         break;
       case Stream::Kind::kWantRead:
@@ -302,6 +304,14 @@ void ServerConnection::Tick(base::Time now) {
     ++context_->counters.idled;
     Drain();
   }
+}
+
+void ServerConnection::Evict() {
+  if (state_ == State::kOpen && protocol_->idle_since()) {
+    Drain();
+    Flush();
+  }
+  Close();
 }
 
 void ServerConnection::Drain() {

@@ -6,6 +6,7 @@
 // the Replies still out.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,6 +34,7 @@ struct HttpServerOptions {
   base::Nanos body_timeout = std::chrono::seconds(60);   // from a request's head to the end of its body
   base::Nanos write_timeout = std::chrono::seconds(60);  // for a peer to take what is sent to it
   base::Nanos idle_max = std::chrono::minutes(10);       // without a request
+  base::Nanos stall_max = std::chrono::seconds(1);       // without a byte either way, while memory is short
   base::Nanos age_max = std::chrono::minutes(30);    // give or take a tenth, so that peers do not all return at once
   base::Nanos drain_max = std::chrono::seconds(30);  // to finish requests on a connection that is to end
   // HTTP/2 keepalive: a silent peer is asked for a sign of life, which tells a dead one from an idle one.
@@ -55,6 +57,7 @@ struct HttpServerCounters {
   uint64_t timed_out = 0;  // handshakes, heads, writes and pings that took too long
   uint64_t flooded = 0;    // peers that sent too many control frames or pings
   uint64_t starved = 0;    // connections that needed more memory than the budget had left
+  uint64_t evicted = 0;    // that stalled while memory was short
 };
 
 // What the connections of one server share. Connections to be flushed at the end of the turn are kept here.
@@ -112,6 +115,10 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   void Drain();
   void Close();
   bool closed() const { return state_ == State::kClosed; }
+  // When something was last read or written.
+  base::Time progress() const { return std::max(heard_, progress_); }
+  // Ends it at once, to make room. An idle peer is told.
+  void Evict();
 
   // For protocols.
   ServerContext& context() { return *context_; }
@@ -159,6 +166,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   base::Reservation unsent_reservation_;
 
   base::Time state_since_;  // kHandshake and kSniffing count as one
+  base::Time heard_;        // when something was last read
   base::Time progress_;     // when something was last written
   base::Time old_;          // when it has reached its age
   std::optional<base::Time> drain_end_;

@@ -192,7 +192,7 @@ def test_a_request_larger_than_the_limit_is_refused(served):
     for content_type in (PROTOBUF, JSON):
         with connect(served.http_port) as peer:  # on what it announces, before it is sent
             peer.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n" %
-                         (content_type.encode(), REQUEST_BYTES_MAX + 1))
+                         (content_type.encode(), REQUEST_BYTES_MAX + 1000))
             assert peer.recv(65536).startswith(b"HTTP/1.1 413 ")
         with connect(served.http_port) as peer:  # unannounced, once it is there
             peer.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\n\r\n" %
@@ -304,7 +304,7 @@ def connect(port):
 
 def test_half_sent_requests_hold_nobody_up(served):
     with contextlib.ExitStack() as stack:
-        for i in range(200):
+        for i in range(150):
             half = stack.enter_context(connect(served.http_port))
             half.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
                          b"content-length: 1000000\r\n\r\n" + bytes(i))
@@ -314,6 +314,21 @@ def test_half_sent_requests_hold_nobody_up(served):
         status, _, _ = post(served, "/v1/traces", valid_request(), {"content-type": PROTOBUF})
         assert status == 200
         assert peer.answer(peer.send(message(valid_request())))["grpc-status"] == "0"
+
+
+def test_more_half_sent_requests_than_there_is_memory_for_shut_nobody_out(tmp_path):
+    with (Sink(tmp_path) as sink, Agent(tmp_path, sink.grpc, memory={"limit": f"{MEMORY_MIB}MiB"}) as agent,
+          ledger.Watch(agent), contextlib.ExitStack() as stack):
+        for i in range(800):
+            half = stack.enter_context(connect(agent.http_port if i % 2 else agent.grpc_port))
+            half.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
+                         b"content-length: 1000000\r\n\r\n" + bytes(i))
+        # Until the first of those have been quiet for a second, there may be no room.
+        wait_until(lambda: post(agent, "/v1/traces", valid_request(), {"content-type": PROTOBUF})[0] == 200, "HTTP is served")
+        wait_until(lambda: call(agent, valid_request())[0] is grpc.StatusCode.OK, "gRPC is served")
+        ended = ledger.parse(agent.metrics_text())["tributary_server_ended_total"]
+        assert ended[("reason", "stalled"), ("server", "otlp")] > 0
+        assert agent.rss_mib_max() < MEMORY_MIB + OVERHEAD_MIB
 
 
 def test_announcing_more_than_there_is_memory_for_takes_none(served):

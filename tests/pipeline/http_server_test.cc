@@ -124,6 +124,52 @@ TEST_F(Server, LetsConnectionsWaitWhileTheBudgetIsSpent) {
   EXPECT_EQ(budget_->bytes(), 0u);
 }
 
+// Whoever connects and then does nothing, or stops in the middle of a request, must not shut the others out.
+TEST_F(Server, EndsConnectionsThatStallWhenMemoryIsShort) {
+  Serve({.stall_max = 5ms}, 1 << 20);
+  const base::Address address = Listen("127.0.0.1:0");
+  constexpr std::string_view kStarts[] = {"", "GET / HT",
+                                          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhalf",
+                                          "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"};
+  for (const std::string_view start : kStarts) {
+    std::vector<base::Stream> stalled;
+    for (int i = 0; i < 100; ++i) {
+      stalled.push_back(Connect(address));
+      Send(stalled.back(), start);
+    }
+    EXPECT_TRUE(Ask(address).ends_with("done")) << start;
+    EXPECT_LE(budget_->bytes(), budget_->bytes_max());
+  }
+  EXPECT_GT(server_->counters().evicted, 0u);
+}
+
+TEST_F(Server, EndsTheOneThatStalledLongestAndNoneThatGetsOn) {
+  Serve({.stall_max = 5ms}, 5 * ServerConnection::kPlainBytes);
+  const base::Address address = Listen("127.0.0.1:0");
+  base::Stream first = Connect(address), second = Connect(address);
+  Turn(20);
+  // Every byte is progress.
+  constexpr std::string_view kSlow = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  std::vector<base::Stream> others;
+  for (const char byte : kSlow) {
+    if (others.size() < 4) others.push_back(Connect(address));
+    Send(second, {&byte, 1});
+    Turn(2);
+  }
+  EXPECT_EQ(ReadAll(first), "");
+  EXPECT_TRUE(ReadAll(second).ends_with("done"));
+}
+
+TEST_F(Server, EndsNoneForStallingWhileThereIsMemory) {
+  Serve({.stall_max = 1ms}, 1 << 20);
+  const base::Address address = Listen("127.0.0.1:0");
+  std::vector<base::Stream> idle;
+  for (int i = 0; i < 10; ++i) idle.push_back(Connect(address));
+  Turn(30);
+  EXPECT_TRUE(Ask(address).ends_with("done"));
+  EXPECT_EQ(server_->counters().evicted, 0u);
+}
+
 TEST_F(Server, ChoosesTheProtocolByAlpnOrByTheFirstBytes) {
   Serve();
   tests::CertificateAuthority authority;
