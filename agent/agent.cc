@@ -12,18 +12,21 @@ namespace tributary::agent {
 base::Result<std::unique_ptr<Agent>> Agent::Start(base::Loop& loop, Config config) {
   auto upstream = pipeline::OtlpClient::Create(loop, config.upstream);
   if (!upstream) return std::unexpected(upstream.error());
-  std::unique_ptr<Agent> agent(new Agent(loop, std::move(config), std::move(*upstream)));
-  if (base::Status status = agent->pipeline_.Open(agent->config_.listen); !status) {
+  auto pipeline = pipeline::Pipeline::Create(loop, config.log, config.memory);
+  if (!pipeline) return std::unexpected(pipeline.error());
+  std::unique_ptr<Agent> agent(new Agent(loop, std::move(config), std::move(*upstream), std::move(*pipeline)));
+  if (base::Status status = agent->pipeline_->Open(agent->config_.listen); !status) {
     return std::unexpected(status.error());
   }
   return agent;
 }
 
-Agent::Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> upstream)
-    : loop_(loop), config_(std::move(config)), pipeline_(loop, config_.memory) {
+Agent::Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> upstream,
+             std::unique_ptr<pipeline::Pipeline> pipeline)
+    : loop_(loop), config_(std::move(config)), pipeline_(std::move(pipeline)) {
   UpdateEdit();
-  pipeline_.destinations().push_back(std::make_unique<pipeline::Destination>(
-      loop, pipeline_.log(), "upstream", otlp::SignalSet::All(), std::move(upstream),
+  pipeline_->destinations().push_back(std::make_unique<pipeline::Destination>(
+      loop, pipeline_->log(), "upstream", otlp::SignalSet::All(), std::move(upstream),
       pipeline::Delivery::View{.edit = &edit_, .select = {}}, config_.delivery));
 }
 
@@ -31,19 +34,20 @@ base::Status Agent::Reload(Config config) {
   if (config.listen != config_.listen) {
     return base::Fail("listen: addresses and TLS files cannot change while running; restart the agent to change them");
   }
+  if (base::Status status = pipeline::CheckLogChange(config_.log, config.log); !status) return status;
   auto upstream = pipeline::OtlpClient::Create(loop_, config.upstream);
   if (!upstream) return std::unexpected(upstream.error());
   config_ = std::move(config);
   UpdateEdit();
-  pipeline_.SetMemory(config_.memory);
-  pipeline::Destination& destination = *pipeline_.destinations().front();
+  pipeline_->SetLimits(config_.log, config_.memory);
+  pipeline::Destination& destination = *pipeline_->destinations().front();
   destination.SetOptions(config_.delivery);
   destination.ReplaceSink(std::move(*upstream));
   return {};
 }
 
-void Agent::Drain(base::Nanos grace, std::move_only_function<void(uint64_t)> drained) {
-  pipeline_.Drain(grace, std::move(drained));
+void Agent::Drain(base::Nanos grace, std::move_only_function<void(std::string)> drained) {
+  pipeline_->Drain(grace, std::move(drained));
 }
 
 // What telemetry is given on the way out: what this host is, then what the environment says, then what the file says. A

@@ -22,19 +22,20 @@ class Agent {
   // After an error the old configuration stays in force.
   base::Status Reload(Config config);
 
-  // Takes no more telemetry and sends what it has. `drained` is told how many items are left when all is sent or
-  // `grace` is over.
-  void Drain(base::Nanos grace, std::move_only_function<void(uint64_t held_items)> drained);
+  // Takes no more telemetry and sends what it has. When all is sent or `grace` is over, `drained` is told, for people,
+  // what becomes of what is left; nothing when nothing is.
+  void Drain(base::Nanos grace, std::move_only_function<void(std::string rest)> drained);
 
  private:
-  Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> upstream);
+  Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> upstream,
+        std::unique_ptr<pipeline::Pipeline> pipeline);
 
   void UpdateEdit();
 
   base::Loop& loop_;
   Config config_;
   otlp::ResourceEdit edit_;
-  pipeline::Pipeline pipeline_;  // with one destination, "upstream"
+  std::unique_ptr<pipeline::Pipeline> pipeline_;  // with one destination, "upstream"
 };
 
 }  // namespace tributary::agent

@@ -17,6 +17,7 @@ namespace tributary::agent {
 struct Config {
   // Applications' telemetry comes in on loopback, since whoever reaches these ports may write anything.
   pipeline::ListenSettings listen = {.grpc = "127.0.0.1:4317", .http = "127.0.0.1:4318"};
+  pipeline::LogSettings log;
   pipeline::MemorySettings memory;
   bool detect_host = true;
   std::vector<std::pair<std::string, std::string>> resource_attributes;

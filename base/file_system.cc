@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -59,6 +60,11 @@ IoResult<void> FileSystem::SyncDirectory(const std::string& path) {
 
 IoResult<void> FileSystem::Allocate(int fd, uint64_t bytes) {
   return Nothing(Uninterrupted([&] { return ::fallocate(fd, 0, 0, static_cast<off_t>(bytes)); }));
+}
+
+IoResult<void> FileSystem::Lock(int fd) {
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) return std::unexpected(errno);
+  return {};
 }
 
 IoResult<uint64_t> FileSystem::Size(int fd) {

@@ -48,6 +48,8 @@ class FileSystem {
   // cannot. Reserved is not written: the first write to each block still changes metadata.
   virtual IoResult<void> Allocate(int fd, uint64_t bytes);
   virtual IoResult<uint64_t> Size(int fd);
+  // flock(2), exclusive, without waiting: EWOULDBLOCK when another open file has it. Held until `fd` is closed.
+  virtual IoResult<void> Lock(int fd);
   virtual IoResult<void> Rename(const std::string& from, const std::string& to);
   virtual IoResult<void> Unlink(const std::string& path);
   virtual IoResult<void> MakeDirectory(const std::string& path, mode_t mode = 0700);

@@ -4,7 +4,7 @@
 //   Config:  static base::Result<Config> Load(const std::string& file);   std::string log_level;
 //   Process: static base::Result<std::unique_ptr<Process>> Start(base::Loop&, Config);
 //            base::Status Reload(Config);                                  // or the old one stays in force
-//            void Drain(base::Nanos grace, std::move_only_function<void(uint64_t held_items)> drained);
+//            void Drain(base::Nanos grace, std::move_only_function<void(std::string rest)> drained);
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -73,8 +73,8 @@ int RunProgram(const ProgramInfo& info, int argc, char** argv) {
       loop.Stop();
     } else {
       spdlog::info("ending: sending what is held");
-      process->Drain(kDrainGrace, [&loop](uint64_t held_items) {
-        if (held_items > 0) spdlog::warn("{} items were not delivered in time and are lost", held_items);
+      process->Drain(kDrainGrace, [&loop](const std::string& rest) {
+        if (!rest.empty()) spdlog::warn("{}", rest);
         loop.Stop();
       });
     }

@@ -36,6 +36,9 @@ PACED_SPANS_PER_S = {1: 10_000, 64: 100_000, 512: 100_000}
 # Requests under way on each of the connections when flooded.
 FLOOD_IN_FLIGHT = {1: 32, 64: 8, 512: 4}
 CONNECTIONS = 4
+# By the agent's mode, the Collector's configuration that promises the same.
+OTELCOL_CONFIGS = {"memory": "otelcol-agent.yaml", "process": "otelcol-agent-process.yaml",
+                   "durable": "otelcol-agent-durable.yaml"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +128,12 @@ class Sink(Process):
             time.sleep(0.01)
 
 
-def start_tributary(folder, listen_port, sink_port):
+def start_tributary(folder, listen_port, sink_port, mode):
     config = folder / "agent.yaml"
     config.write_text(f"""
 listen: {{grpc: "127.0.0.1:{listen_port}", http: "", metrics: "127.0.0.1:{free_port()}", health: ""}}
 upstream: {{endpoint: "http://127.0.0.1:{sink_port}", compression: none}}
+log: {{mode: {mode}, directory: "{folder}/log"}}
 resource:
   detect: false
   attributes:
@@ -142,9 +146,9 @@ resource:
     return Process("agent", [BIN / "tributary-agent", "--config", config], folder)
 
 
-def start_otelcol(folder, listen_port, sink_port):
-    return Process("otelcol", [ROOT / "build" / "peers" / "otelcol" / "otelcol", "--config", PEERS / "otelcol-agent.yaml"],
-                   folder, {"LISTEN_PORT": str(listen_port), "SINK_PORT": str(sink_port)})
+def start_otelcol(folder, listen_port, sink_port, mode):
+    return Process("otelcol", [ROOT / "build" / "peers" / "otelcol" / "otelcol", "--config", PEERS / OTELCOL_CONFIGS[mode]],
+                   folder, {"LISTEN_PORT": str(listen_port), "SINK_PORT": str(sink_port), "STORAGE": str(folder)})
 
 
 def run_load(port, spans_per_request, **options):
@@ -162,11 +166,11 @@ def run_load(port, spans_per_request, **options):
     return result
 
 
-def measure(start, spans_per_request, paced_s, flood_s):
+def measure(start, mode, spans_per_request, paced_s, flood_s):
     with tempfile.TemporaryDirectory() as folder_name:
         folder = pathlib.Path(folder_name)
         port = free_port()
-        with Sink(folder) as sink, start(folder, port, sink.port) as agent:
+        with Sink(folder) as sink, start(folder, port, sink.port, mode) as agent:
             agent.await_listening(port)
             time.sleep(0.5)  # what a runtime does after its start is not load
             idle_mb = rss_mb(agent.pid)
@@ -216,6 +220,9 @@ def row(system, r):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="under 40 s, no peers")
+    parser.add_argument("--mode", choices=OTELCOL_CONFIGS, default="memory",
+                        help="how the agent's Log keeps what it took; beside process and durable, the Collector has its "
+                             "persistent queue, without and with fsync (default: memory)")
     parser.add_argument("--json", action="store_true", help="one object a line")
     options = parser.parse_args()
 
@@ -231,13 +238,13 @@ def main():
     for spans_per_request in PACED_SPANS_PER_S:
         results = {}
         for system, start in systems.items():
-            result = results[system] = measure(start, spans_per_request, paced_s, flood_s)
-            print(json.dumps({"bench": "agent", "system": system, **result}) if options.json else row(system, result),
+            result = results[system] = measure(start, options.mode, spans_per_request, paced_s, flood_s)
+            print(json.dumps({"bench": "agent", "system": system, "mode": options.mode, **result}) if options.json else row(system, result),
                   flush=True)
         if "otelcol" in results:
             ratio = {key: round(results["otelcol"][key] / results["tributary"][key], 1)
                      for key in ("cpu_us_per_span", "paced_cpu_us_per_span", "rss_mb")}
-            print(json.dumps({"bench": "agent", "ratio": "otelcol/tributary", "spans_per_request": spans_per_request,
+            print(json.dumps({"bench": "agent", "ratio": "otelcol/tributary", "mode": options.mode, "spans_per_request": spans_per_request,
                               **ratio}) if options.json else
                   f"{'':8} otelcol/tributary: CPU {ratio['cpu_us_per_span']} times flooded, "
                   f"{ratio['paced_cpu_us_per_span']} paced; memory {ratio['rss_mb']} times", flush=True)

@@ -37,6 +37,7 @@ struct SinkSettings {
 struct Config {
   // Telemetry comes from other machines: all interfaces.
   pipeline::ListenSettings listen = {.grpc = ":4317", .http = ":4318"};
+  pipeline::LogSettings log;
   pipeline::MemorySettings memory;
   std::vector<SinkSettings> sinks;  // never empty: without any in the file, a local store named "local"
   std::string log_level = "info";

@@ -12,13 +12,15 @@
 namespace tributary::gateway {
 
 base::Result<std::unique_ptr<Gateway>> Gateway::Start(base::Loop& loop, Config config) {
-  std::unique_ptr<Gateway> gateway(new Gateway(loop, config.memory));
+  auto pipeline = pipeline::Pipeline::Create(loop, config.log, config.memory);
+  if (!pipeline) return std::unexpected(pipeline.error());
+  std::unique_ptr<Gateway> gateway(new Gateway(loop, std::move(*pipeline)));
   for (const SinkSettings& settings : config.sinks) {
     auto opened = gateway->Open(settings);
     if (!opened) return std::unexpected(opened.error());
     gateway->Put(settings, std::move(*opened));
   }
-  if (base::Status status = gateway->pipeline_.Open(config.listen); !status) return std::unexpected(status.error());
+  if (base::Status status = gateway->pipeline_->Open(config.listen); !status) return std::unexpected(status.error());
   gateway->config_ = std::move(config);
   return gateway;
 }
@@ -28,6 +30,7 @@ base::Status Gateway::Reload(Config config) {
     return base::Fail(
         "listen: addresses and TLS files cannot change while running; restart the gateway to change them");
   }
+  if (base::Status status = pipeline::CheckLogChange(config_.log, config.log); !status) return status;
   std::vector<Opened> opened;
   for (const SinkSettings& settings : config.sinks) {
     if (base::Status status = CheckChange(settings); !status) return status;
@@ -41,13 +44,13 @@ base::Status Gateway::Reload(Config config) {
   }
   RemoveUnlisted(config.sinks);
   for (size_t i = 0; i < opened.size(); ++i) Put(config.sinks[i], std::move(opened[i]));
-  pipeline_.SetMemory(config.memory);
+  pipeline_->SetLimits(config.log, config.memory);
   config_ = std::move(config);
   return {};
 }
 
-void Gateway::Drain(base::Nanos grace, std::move_only_function<void(uint64_t)> drained) {
-  pipeline_.Drain(grace, std::move(drained));
+void Gateway::Drain(base::Nanos grace, std::move_only_function<void(std::string)> drained) {
+  pipeline_->Drain(grace, std::move(drained));
 }
 
 base::Result<Gateway::Opened> Gateway::Open(const SinkSettings& settings) {
@@ -103,8 +106,8 @@ void Gateway::Put(const SinkSettings& settings, Opened opened) {
   if (opened.browser) browsers_[settings.name] = std::move(opened.browser);
   pipeline::Destination* destination = Find(settings.name);
   if (destination == nullptr) {
-    pipeline_.destinations().push_back(std::make_unique<pipeline::Destination>(
-        loop_, pipeline_.log(), settings.name, settings.signals, std::move(opened.sink), view, settings.delivery));
+    pipeline_->destinations().push_back(std::make_unique<pipeline::Destination>(
+        loop_, pipeline_->log(), settings.name, settings.signals, std::move(opened.sink), view, settings.delivery));
     return;
   }
   if (opened.sink) destination->ReplaceSink(std::move(opened.sink));
@@ -113,18 +116,19 @@ void Gateway::Put(const SinkSettings& settings, Opened opened) {
 }
 
 void Gateway::RemoveUnlisted(const std::vector<SinkSettings>& sinks) {
-  std::erase_if(pipeline_.destinations(), [this, &sinks](const std::unique_ptr<pipeline::Destination>& destination) {
+  std::erase_if(pipeline_->destinations(), [this, &sinks](const std::unique_ptr<pipeline::Destination>& destination) {
     const std::string& name = destination->name();
     if (std::ranges::find(sinks, name, &SinkSettings::name) != sinks.end()) return false;
     spdlog::warn("sink {} is gone from the configuration: {} items that it held are dropped", name,
                  destination->held_items());
     browsers_.erase(name);
+    destination->Forget();
     return true;
   });
 }
 
 pipeline::Destination* Gateway::Find(const std::string& name) {
-  const auto& destinations = pipeline_.destinations();
+  const auto& destinations = pipeline_->destinations();
   const auto found =
       std::ranges::find_if(destinations, [&name](const auto& destination) { return destination->name() == name; });
   return found == destinations.end() ? nullptr : found->get();

@@ -31,9 +31,9 @@ class Gateway {
   // and a local store.
   base::Status Reload(Config config);
 
-  // Takes no more telemetry and sends what it has. `drained` is told how many items are left when all is sent or
-  // `grace` is over.
-  void Drain(base::Nanos grace, std::move_only_function<void(uint64_t held_items)> drained);
+  // Takes no more telemetry and sends what it has. When all is sent or `grace` is over, `drained` is told, for people,
+  // what becomes of what is left; nothing when nothing is.
+  void Drain(base::Nanos grace, std::move_only_function<void(std::string rest)> drained);
 
  private:
   // The pages of a local store, at an address of their own.
@@ -50,7 +50,8 @@ class Gateway {
     std::unique_ptr<Browser> browser;
   };
 
-  Gateway(base::Loop& loop, const pipeline::MemorySettings& memory) : loop_(loop), pipeline_(loop, memory) {}
+  Gateway(base::Loop& loop, std::unique_ptr<pipeline::Pipeline> pipeline)
+      : loop_(loop), pipeline_(std::move(pipeline)) {}
 
   base::Result<Opened> Open(const SinkSettings& settings);
   base::Status CheckChange(const SinkSettings& settings) const;
@@ -60,7 +61,7 @@ class Gateway {
 
   base::Loop& loop_;
   Config config_;
-  pipeline::Pipeline pipeline_;                               // with one destination for each sink
+  std::unique_ptr<pipeline::Pipeline> pipeline_;              // with one destination for each sink
   std::map<std::string, std::unique_ptr<Browser>> browsers_;  // by sink; each goes before its store
 };
 

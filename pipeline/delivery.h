@@ -61,6 +61,8 @@ class Delivery {
 
   // Sends what is unread without waiting for full batches, from now on.
   void Drain();
+  // What is held is dropped when this goes, on disk too.
+  void Forget() { cursor_->Forget(); }
   // Uses another Sink for what is sent from now on, at once. The one before may be gone already.
   void SetSink(Sink& sink);
   void SetOptions(Options options);

@@ -38,6 +38,10 @@ void Destination::Drain() {
   for (const auto& delivery : deliveries_) delivery->Drain();
 }
 
+void Destination::Forget() {
+  for (const auto& delivery : deliveries_) delivery->Forget();
+}
+
 void Destination::ReplaceSink(std::unique_ptr<Sink> sink) {
   sink_.reset();  // tells its last Outcomes before the Deliveries start anew
   sink_ = std::move(sink);

@@ -34,6 +34,8 @@ class Destination {
 
   // Sends what is unread without waiting for full batches, from now on.
   void Drain();
+  // This Destination will not come back: what is held is dropped when it goes, on disk too.
+  void Forget();
   // For a new configuration: what is held goes to the new Sink.
   void ReplaceSink(std::unique_ptr<Sink> sink);
   void SetOptions(const Delivery::Options& options);

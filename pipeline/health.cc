@@ -31,9 +31,13 @@ std::string Quoted(std::string text_untrusted) {
 HttpResponse LivePage() { return Json(200, "{\"status\":\"live\"}\n"); }
 
 HttpResponse ReadyPage(const Log& log, const std::vector<std::unique_ptr<Destination>>& destinations, bool draining) {
+  const std::string disk_error = log.disk_error();
   const bool full = !log.Admits(kRoomBytesMin);
-  std::string json = fmt::format("{{\"status\":\"{}\",\"log\":{{\"bytes\":{},\"bytes_max\":{}}},\"destinations\":[",
-                                 draining ? "draining" : (full ? "full" : "ready"), log.bytes(), log.bytes_max());
+  const char* status = draining ? "draining" : !disk_error.empty() ? "disk_failing" : full ? "full" : "ready";
+  std::string json = fmt::format(
+      "{{\"status\":\"{}\",\"log\":{{\"mode\":\"{}\",\"bytes\":{},\"bytes_max\":{},\"disk_error\":{}}},"
+      "\"destinations\":[",
+      status, Log::Name(log.mode()), log.bytes(), log.bytes_max(), Quoted(disk_error));
   for (const auto& destination : destinations) {
     const Destination::Health health = destination->health();
     if (json.back() == '}') json += ',';

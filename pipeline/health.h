@@ -16,7 +16,7 @@ namespace tributary::pipeline {
 // {"status":"live"}, always 200: answering is the proof.
 HttpResponse LivePage();
 
-// 200 {"status":"ready",...} or 503 {"status":"full"|"draining",...}, with one entry per destination: name, held_items,
+// 200 {"status":"ready",...} or 503 {"status":"full"|"disk_failing"|"draining",...}, with the Log's state and one entry per destination: name, held_items,
 // oldest_held_seconds, paused and last_error. `draining`: the process was told to stop.
 HttpResponse ReadyPage(const Log& log, const std::vector<std::unique_ptr<Destination>>& destinations, bool draining);
 

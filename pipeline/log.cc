@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -25,7 +26,18 @@ size_t MemoryCost(const Batch& batch) {
   return batch.bytes.capacity() + base::Bytes::kPadding + sizeof(Block::Record);
 }
 
+// The loss window: what takes telemetry that was answered OK.
+std::string_view LostBy(Log::Mode mode) {
+  constexpr std::array<std::string_view, 3> kLostBy = {"end of the process", "power loss", "loss of the disk"};
+  return kLostBy[static_cast<size_t>(mode)];
+}
+
 }  // namespace
+
+std::string_view Log::Name(Mode mode) {
+  constexpr std::array<std::string_view, 3> kNames = {"memory", "process", "durable"};
+  return kNames[static_cast<size_t>(mode)];
+}
 
 Log::Log(base::Loop& loop, Options options) : Log(loop, nullptr, nullptr, std::move(options)) { CHECK(!on_disk()); }
 
@@ -177,16 +189,36 @@ base::Result<std::unique_ptr<Log>> Log::Open(base::Loop& loop, base::FileSystem&
                                              std::unique_ptr<base::Io> io, Options options) {
   CHECK(options.mode != Mode::kMemory);
   std::unique_ptr<Log> log(new Log(loop, &file_system, std::move(io), std::move(options)));
+  if (base::Status status = log->OpenDirectory(); !status) return std::unexpected(status.error());
   if (base::Status status = log->Recover(); !status) return std::unexpected(status.error());
   return log;
 }
 
+// Makes it, with all above it, so that a power loss does not take it away again; and takes it for this process.
+base::Status Log::OpenDirectory() {
+  const std::string path = options_.directory + "/cursors/";
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const std::string directory = path.substr(0, slash);
+    const auto made = file_system_->MakeDirectory(directory);
+    if (!made && made.error() != EEXIST) return base::FailErrno(made.error(), "make directory " + directory);
+    const size_t parent = directory.rfind('/');
+    if (made && parent != std::string::npos) {
+      (void)file_system_->SyncDirectory(parent == 0 ? "/" : directory.substr(0, parent));
+    }
+  }
+  const std::string lock_path = options_.directory + "/lock";
+  auto lock = file_system_->Open(lock_path, O_RDWR | O_CREAT);
+  if (!lock) return base::FailErrno(lock.error(), "open " + lock_path);
+  if (const auto locked = file_system_->Lock(lock->get()); !locked) {
+    if (locked.error() != EWOULDBLOCK) return base::FailErrno(locked.error(), "lock " + lock_path);
+    return base::Fail("{} is in use by another process; each needs a log.directory of its own", options_.directory);
+  }
+  lock_ = std::move(*lock);
+  return {};
+}
+
 base::Status Log::Recover() {
   const std::string& directory = options_.directory;
-  for (const std::string& path : {directory, directory + "/cursors"}) {
-    const auto made = file_system_->MakeDirectory(path);
-    if (!made && made.error() != EEXIST) return base::FailErrno(made.error(), "make directory " + path);
-  }
   const auto names = file_system_->List(directory);
   if (!names) return base::FailErrno(names.error(), "read directory " + directory);
 
@@ -322,11 +354,8 @@ void Log::WriteMetrics(base::MetricsText& metrics) const {
   metrics.Gauge("tributary_log_bytes", "What the frames in the Log take, of memory or of disk.", {},
                 static_cast<double>(bytes_));
   metrics.Gauge("tributary_log_bytes_max", "The Log's cap.", {}, static_cast<double>(options_.bytes_max));
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kModes = {
-      {{"memory", "everything"}, {"process", "what the kernel has not written, at a power loss"}, {"durable", "nothing"}}};
-  const auto& [mode, loses] = kModes[static_cast<size_t>(options_.mode)];
-  metrics.Gauge("tributary_log_info", "How the Log keeps frames, by what means, and what a crash may take.",
-                {{"mode", mode}, {"io", io_ ? io_->name() : "none"}, {"may_lose", loses}}, 1);
+  metrics.Gauge("tributary_log_info", "How the Log keeps what it took, by what means, and how that may still be lost.",
+                {{"mode", Name(options_.mode)}, {"io", io_ ? io_->name() : "none"}, {"lost_by", LostBy(options_.mode)}}, 1);
   if (!on_disk()) return;
   metrics.Gauge("tributary_log_disk_bytes", "All segment files, those ready for use included.", {},
                 static_cast<double>(pool_->bytes()));

@@ -55,6 +55,7 @@ class Log {
     size_t memory_bytes_max = 16 << 20;    // for young frames, and as much for those not written yet, plus one
     uint64_t segment_bytes = 16 << 20;     // a longer frame has a segment of its own
   };
+  static std::string_view Name(Mode mode);  // "memory", ...: configuration, metrics
   static constexpr int kCursorsMax = 64;
   enum class Taken : uint8_t {
     kYes,
@@ -94,6 +95,7 @@ class Log {
   std::optional<base::Nanos> TimeUntilFree(size_t bytes) const;
 
   Mode mode() const { return options_.mode; }
+  const std::string& directory() const { return options_.directory; }
   // What is wrong with the disk, for people; empty when nothing is.
   std::string disk_error() const;
 
@@ -119,6 +121,7 @@ class Log {
   Log(base::Loop& loop, base::FileSystem* file_system, std::unique_ptr<base::Io> io, Options options);
 
   bool on_disk() const { return options_.mode != Mode::kMemory; }
+  base::Status OpenDirectory();
   base::Status Recover();
   std::vector<FoundFile> FindSegments(const std::vector<std::string>& names);
   void RecoverLane(Lane& lane, std::vector<FoundFile> files);
@@ -151,6 +154,7 @@ class Log {
   double drain_bytes_per_s_ = 0;
 
   base::Loop::Timer expiry_;
+  base::Fd lock_;                       // on the directory, against a second process
   std::set<std::string> cursor_paths_;  // of Cursors that were opened
   otlp::PerSignal<std::unique_ptr<Lane>> lanes_;
   // Null in memory. The Io and the Worker go first: then nothing is being written or read any more.

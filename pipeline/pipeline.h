@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_system.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "pipeline/destination.h"
@@ -26,26 +27,33 @@ class Pipeline {
  public:
   using Destinations = std::vector<std::unique_ptr<Destination>>;
 
-  Pipeline(base::Loop& loop, const MemorySettings& memory);
+  // A directory that cannot be used is an error; what is damaged in it is not.
+  static base::Result<std::unique_ptr<Pipeline>> Create(base::Loop& loop, const LogSettings& log,
+                                                        const MemorySettings& memory);
 
-  Log& log() { return log_; }
-  // Add and remove as the configuration says. All read the Log from when they were added.
+  Log& log() { return *log_; }
+  // Add and remove as the configuration says. All read the Log from when they were added; those added before Open() go
+  // on where an earlier life's of their names were.
   Destinations& destinations() { return destinations_; }
 
   // Takes telemetry from now on, and shows the pages: /metrics, /live, /ready and /, which is /ready too.
   base::Status Open(const ListenSettings& listen);
-  void SetMemory(const MemorySettings& memory);
+  void SetLimits(const LogSettings& log, const MemorySettings& memory);
 
-  // Takes no more telemetry and sends what it has. `drained` is told how many items are left when all is sent or
-  // `grace` is over.
-  void Drain(base::Nanos grace, std::move_only_function<void(uint64_t held_items)> drained);
+  // Takes no more telemetry and sends what it has. When all is sent or `grace` is over, `drained` is told, for people,
+  // what becomes of what is left; nothing when nothing is.
+  void Drain(base::Nanos grace, std::move_only_function<void(std::string rest)> drained);
 
  private:
+  Pipeline(base::Loop& loop, std::unique_ptr<base::FileSystem> file_system, std::unique_ptr<Log> log,
+           const MemorySettings& memory);
+
   void AddPages();
   std::string MetricsPage() const;
 
   base::Loop& loop_;
-  Log log_;
+  std::unique_ptr<base::FileSystem> file_system_;
+  std::unique_ptr<Log> log_;
   Destinations destinations_;
   Intake intake_;
   Listeners listeners_;

@@ -1,7 +1,11 @@
 #include "pipeline/settings.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <iterator>
 #include <string_view>
 
@@ -10,6 +14,27 @@
 namespace tributary::pipeline {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+// Three signals, each with a segment in use, and some more for what waits.
+constexpr uint64_t kLogBytesMaxMin = 16 << 20;
+
+std::string DefaultDirectory(std::string_view program) {
+  const auto environment = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value != nullptr ? value : "");
+  };
+  if (const std::string directory = environment("STATE_DIRECTORY"); !directory.empty()) return directory;
+  std::string state = "/var/lib";
+  if (::geteuid() != 0) {
+    state = environment("XDG_STATE_HOME");
+    if (state.empty()) state = environment("HOME") + "/.local/state";
+  }
+  return fmt::format("{}/{}", state, program);
+}
+
+}  // namespace
 
 ListenSettings ReadListen(const base::YamlMap& root, ListenSettings defaults) {
   const base::YamlMap listen = root.Map("listen");
@@ -38,6 +63,32 @@ MemorySettings ReadMemory(const base::YamlMap& root) {
   MemorySettings settings;
   settings.bytes_max = root.Map("memory").Size("limit", 16 << 20, uint64_t{1} << 40, settings.bytes_max);
   return settings;
+}
+
+LogSettings ReadLog(const base::YamlMap& root, std::string_view program) {
+  const base::YamlMap log = root.Map("log");
+  LogSettings settings;
+  settings.mode = log.Choice<Log::Mode>(
+      "mode",
+      {{"memory", Log::Mode::kMemory}, {"process", Log::Mode::kProcess}, {"durable", Log::Mode::kDurable}},
+      settings.mode);
+  settings.directory = log.String("directory", DefaultDirectory(program));
+  settings.bytes_max = log.Size("limit", kLogBytesMaxMin, uint64_t{1} << 44, settings.bytes_max);
+  if (log.Find("age")) settings.age_max = log.Duration("age", 1min, 24h * 366, 24h);
+  settings.when_full = log.Choice<Log::WhenFull>(
+      "when_full", {{"refuse", Log::WhenFull::kRefuse}, {"drop_oldest", Log::WhenFull::kDropOldest}},
+      settings.when_full);
+  settings.io = log.Choice<base::IoKind>(
+      "io",
+      {{"auto", base::IoKind::kAuto}, {"io_uring", base::IoKind::kIoUring}, {"thread", base::IoKind::kThread}},
+      settings.io);
+  return settings;
+}
+
+base::Status CheckLogChange(const LogSettings& from, LogSettings to) {
+  to.bytes_max = from.bytes_max;
+  if (from == to) return {};
+  return base::Fail("log: only its limit can change while running; restart to change the rest");
 }
 
 std::string ReadLogLevel(const base::YamlMap& root) {

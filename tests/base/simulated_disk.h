@@ -63,6 +63,7 @@ class SimulatedDisk : public FileSystem {
   IoResult<void> SyncDirectory(const std::string& path) override;
   IoResult<void> Allocate(int fd, uint64_t bytes) override;
   IoResult<uint64_t> Size(int fd) override;
+  IoResult<void> Lock(int) override { return {}; }
   IoResult<void> Rename(const std::string& from, const std::string& to) override;
   IoResult<void> Unlink(const std::string& path) override;
   IoResult<void> MakeDirectory(const std::string& path, mode_t mode = 0700) override;

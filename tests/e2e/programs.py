@@ -122,7 +122,8 @@ class Configured(Program):
             "metrics": f"127.0.0.1:{self.metrics_port}",
             "health": f"127.0.0.1:{self.health_port}",
         }
-        self.config_file.write_text(json.dumps({"listen": listen, **config}, indent=2))  # JSON is YAML
+        log = {"mode": "memory"}  # of tests that are not about the disk
+        self.config_file.write_text(json.dumps({"listen": listen, "log": log, **config}, indent=2))  # JSON is YAML
 
     def reload(self):
         self.process.send_signal(signal.SIGHUP)

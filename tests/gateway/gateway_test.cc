@@ -46,7 +46,8 @@ class GatewayTest : public ::testing::Test {
   // A configuration with these sinks.
   Config Configure(const std::string& sinks, const std::string& more = "") const {
     auto config = Config::Parse(
-        fmt::format("listen: {{grpc: '{}', http: '', metrics: '', health: ''}}\n{}sinks:\n{}", Socket(), more, sinks),
+        fmt::format("listen: {{grpc: '{}', http: '', metrics: '', health: ''}}\nlog: {{directory: {}}}\n{}sinks:\n{}",
+                    Socket(), Path("log"), more, sinks),
         "test.yaml");
     EXPECT_TRUE(config) << config.error().message;
     return std::move(*config);
@@ -109,11 +110,11 @@ class GatewayTest : public ::testing::Test {
   void RunUntilBodies(const std::string& name, size_t count) {
     RunUntil([&] { return Bodies(name).size() >= count; });
   }
-  uint64_t Drain(base::Nanos grace) {
-    std::optional<uint64_t> held;
-    gateway_->Drain(grace, [&](uint64_t items) { held = items; });
-    RunUntil([&] { return held.has_value(); });
-    return *held;
+  std::string Drain(base::Nanos grace) {
+    std::optional<std::string> rest;
+    gateway_->Drain(grace, [&](std::string text) { rest = std::move(text); });
+    RunUntil([&] { return rest.has_value(); });
+    return *rest;
   }
 
   base::Loop loop_;
@@ -139,7 +140,7 @@ TEST_F(GatewayTest, GivesEachSinkWhatItsConditionAndSignalsSelect) {
   Send("cart", "3");
   RunUntilBodies("cart", 2);
   RunUntilBodies("others", 1);
-  EXPECT_EQ(Drain(10s), 0);
+  EXPECT_EQ(Drain(10s), "");
   EXPECT_THAT(Bodies("cart"), ElementsAre("1", "3"));
   EXPECT_THAT(Bodies("others"), ElementsAre("2"));
   EXPECT_THAT(Bodies("traces"), IsEmpty());
@@ -149,7 +150,7 @@ TEST_F(GatewayTest, SendsWhatItHoldsBeforeItEnds) {
   Start(Configure(fmt::format("  - {{name: slow, type: file, path: {}, batch: {{flush: 1h}}}}\n", Path("slow"))));
   Send("cart", "1");
   EXPECT_THAT(Bodies("slow"), IsEmpty());
-  EXPECT_EQ(Drain(10s), 0);
+  EXPECT_EQ(Drain(10s), "");
   EXPECT_THAT(Bodies("slow"), ElementsAre("1"));
 }
 
@@ -157,7 +158,7 @@ TEST_F(GatewayTest, TellsHowManyItemsItCouldNotSend) {
   Start(Configure(DeadSinkText()));
   Send("cart", "1");
   Send("cart", "2");
-  EXPECT_EQ(Drain(50ms), 2);
+  EXPECT_EQ(Drain(50ms), "2 items were not delivered in time; they stay in " + Path("log") + " for the next start");
 }
 
 TEST_F(GatewayTest, ReloadKeepsAddsAndRemovesSinks) {
@@ -172,7 +173,7 @@ TEST_F(GatewayTest, ReloadKeepsAddsAndRemovesSinks) {
   Send("mail", "3");
   RunUntilBodies("kept", 2);
   RunUntilBodies("new", 2);
-  EXPECT_EQ(Drain(10s), 0);
+  EXPECT_EQ(Drain(10s), "");
   EXPECT_THAT(Bodies("kept"), ElementsAre("1", "3"));
   EXPECT_THAT(Bodies("new"), ElementsAre("2", "3"));
   EXPECT_THAT(Bodies("gone"), ElementsAre("1"));
@@ -185,7 +186,8 @@ TEST_F(GatewayTest, ReloadBringsWhatIsHeldToTheSinksNewPlace) {
   // A gateway behind the dead sink's new address.
   const std::string behind = "unix:" + Path("behind");
   auto config = Config::Parse(
-      fmt::format("listen: {{grpc: '{}', http: '', metrics: '', health: ''}}\nsinks:\n{}", behind, FileSinkText("b")),
+      fmt::format("listen: {{grpc: '{}', http: '', metrics: '', health: ''}}\nlog: {{mode: memory}}\nsinks:\n{}", behind,
+                  FileSinkText("b")),
       "test.yaml");
   ASSERT_TRUE(config);
   auto second = Gateway::Start(loop_, std::move(*config));
@@ -196,7 +198,7 @@ TEST_F(GatewayTest, ReloadBringsWhatIsHeldToTheSinksNewPlace) {
   ASSERT_TRUE(status) << status.error().message;
   RunUntilBodies("b", 1);
   EXPECT_THAT(Bodies("b"), ElementsAre("held"));
-  EXPECT_EQ(Drain(10s), 0);
+  EXPECT_EQ(Drain(10s), "");
 }
 
 TEST_F(GatewayTest, ReloadRefusesWhatCannotChangeAndLeavesTheRest) {
@@ -217,7 +219,7 @@ TEST_F(GatewayTest, ReloadRefusesWhatCannotChangeAndLeavesTheRest) {
   EXPECT_THAT(refusal(std::move(elsewhere)), HasSubstr("listen:"));
   Send("cart", "1");
   RunUntilBodies("a", 1);
-  EXPECT_EQ(Drain(10s), 0);
+  EXPECT_EQ(Drain(10s), "");
 }
 
 TEST_F(GatewayTest, SaysWhyItCannotStart) {
