@@ -19,20 +19,25 @@ base::Result<std::unique_ptr<FileSink>> FileSink::Open(base::Loop& loop, Rotatin
 FileSink::FileSink(base::Loop& loop, RotatingFile file)
     : file_(std::move(file)), worker_(std::make_unique<base::Worker>(loop, "file-sink")) {}
 
+// What is in the file is delivered, although the loop was not told yet.
 FileSink::~FileSink() {
   worker_.reset();
-  for (Done& done : waiting_) done(pipeline::Outcome::Retry(pipeline::Reason::kStorage, "the file is being closed"));
+  for (const auto& job : waiting_) {
+    job->done(job->written ? std::move(job->written->outcome)
+                           : pipeline::Outcome::Retry(pipeline::Reason::kStorage, "the file is being closed"));
+  }
 }
 
 void FileSink::Send(const pipeline::Outgoing& outgoing, Done done) {
-  waiting_.push_back(std::move(done));
-  worker_->Run([this, &outgoing]() -> base::Loop::Task {
-    return [this, written = Write(outgoing)]() mutable {
-      bytes_ += written.bytes;
-      rotations_ = written.rotations;
-      Done first = std::move(waiting_.front());
+  auto job = std::make_shared<Job>(std::move(done));
+  waiting_.push_back(job);
+  worker_->Run([this, job, &outgoing]() -> base::Loop::Task {
+    job->written = Write(outgoing);
+    return [this, job] {
+      bytes_ += job->written->bytes;
+      rotations_ = job->written->rotations;
       waiting_.pop_front();
-      first(std::move(written.outcome));
+      job->done(std::move(job->written->outcome));
     };
   });
 }

@@ -9,7 +9,10 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/loop.h"
 #include "base/result.h"
@@ -34,13 +37,19 @@ class FileSink : public pipeline::Sink {
     uint64_t rotations = 0;  // ever
   };
 
+  struct Job {
+    explicit Job(Done d) : done(std::move(d)) {}
+    Done done;
+    std::optional<Written> written;  // the worker's, until its task runs on the loop
+  };
+
   FileSink(base::Loop& loop, RotatingFile file);
   Written Write(const pipeline::Outgoing& outgoing);
 
   RotatingFile file_;  // the worker's
   std::string line_;   // the worker's; kept for its memory
 
-  std::deque<Done> waiting_;  // for their jobs, which end in order
+  std::deque<std::shared_ptr<Job>> waiting_;  // they end in order
   uint64_t bytes_ = 0;
   uint64_t rotations_ = 0;
 

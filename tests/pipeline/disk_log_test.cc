@@ -144,7 +144,7 @@ TEST_P(DiskLog, AtItsCapRefusesAndTakesAgainWhenRoomWasMade) {
     if (number % 16 == 0) life->Settle();
   }
   life->Settle();
-  EXPECT_EQ(life->last_answer, Log::Taken::kFull);
+  EXPECT_EQ(life->last_refusal, Log::Taken::kFull);
   EXPECT_LE(life->log().bytes(), options_.bytes_max);
   EXPECT_GT(life->log().bytes(), options_.bytes_max / 10 * 8);
   life->ReadAll();

@@ -56,7 +56,7 @@ class LogLife {
                  [this, number](Log::Taken answer) {
                    --under_way;
                    (answer == Log::Taken::kYes ? taken : refused).insert(number);
-                   last_answer = answer;
+                   if (answer != Log::Taken::kYes) last_refusal = answer;
                  });
   }
   // Runs turns until all that was asked for is answered, or, for a Log that will not answer, `turns_max` are over.
@@ -95,7 +95,7 @@ class LogLife {
   std::set<uint32_t> taken;
   std::set<uint32_t> refused;
   std::vector<uint32_t> read;
-  Log::Taken last_answer{};
+  Log::Taken last_refusal{};
 
  private:
   base::Loop& loop_;
