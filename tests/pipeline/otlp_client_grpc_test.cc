@@ -15,9 +15,11 @@
 #include "opentelemetry/proto/collector/logs/v1/logs_service.grpc.pb.h"
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.grpc.pb.h"
+#include "pipeline/http_server.h"
 #include "tests/base/certificates.h"
 #include "tests/base/dns_server.h"
 #include "tests/pipeline/client_fixture.h"
+#include "tests/pipeline/test_service.h"
 
 namespace tributary::pipeline {
 namespace {
@@ -496,6 +498,20 @@ TEST_F(OtlpGrpcClientWithTls, BelievesAnyoneWhenToldTo) {
   server.Start(Credentials(stranger.Issue("DNS:other")));
   auto client = Connect({.endpoints = {"https://" + server.endpoint()}, .tls_verify = false});
   EXPECT_EQ(Exchange(*client, Traces()).kind, Kind::kDelivered);
+}
+
+TEST_F(OtlpGrpcClientWithTls, InsistsThatThePeerChoosesHttp2) {
+  // Ours, told nothing of ALPN: after the handshake it would speak HTTP/2.
+  base::Budget budget(64 << 20);
+  tests::TestService service;
+  HttpServer server(loop_, budget, service, {});
+  const auto tls = std::make_shared<base::TlsContext>(*base::TlsContext::Server(authority_.Issue("IP:127.0.0.1"), {}));
+  const auto address = server.Listen(*base::Address::Parse("127.0.0.1:0"), tls);
+  auto client = Connect({.endpoints = {"https://" + address->ToString()}, .tls = {.ca_file = authority_.ca_file()}});
+  const Outcome outcome = Exchange(*client, Traces());
+  EXPECT_EQ(outcome.reason, Reason::kConnect);
+  EXPECT_THAT(outcome.detail, HasSubstr("ALPN"));
+  EXPECT_EQ(service.requests, 0u);
 }
 
 TEST_F(OtlpGrpcClientWithTls, DoesNotTalkPlainToATlsServerNorTheOtherWayRound) {
