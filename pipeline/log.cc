@@ -81,6 +81,8 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view na
     NoteReadFailure(path, saved.error());
     state = {};
   }
+  // What was acknowledged may be gone from the files already; its sequences are not given again.
+  lane.Reserve(state.acknowledged.end());
   cursor_paths_.insert(path);
   AckSet acknowledged = state.acknowledged;
   const CursorFile::Disk disk{loop_, *file_system_, *io_, *worker_, options_.mode == Mode::kDurable};

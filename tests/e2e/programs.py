@@ -52,9 +52,12 @@ class Program:
         self.process = None
         self.start()
 
-    def start(self):
+    def spawn(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def start(self):
+        self.spawn()
         try:
             wait_until(self.ready, f"{self.command[0]} is ready, see {self.log}")
         except AssertionError:
@@ -154,9 +157,10 @@ class Configured(Program):
 class Agent(Configured):
     binary = "tributary-agent"
 
-    def __init__(self, directory, address, name="agent", memory=None, resource=None, **upstream):
+    def __init__(self, directory, address, name="agent", log=None, memory=None, resource=None, **upstream):
         """Sends to `address` by OTLP/gRPC. `upstream`: more of that section's keys."""
-        config = {"upstream": {"endpoint": f"http://{address}", **upstream}, "memory": memory, "resource": resource}
+        config = {"upstream": {"endpoint": f"http://{address}", **upstream}, "log": log, "memory": memory,
+                  "resource": resource}
         super().__init__(directory, name, {key: section for key, section in config.items() if section is not None})
 
 
