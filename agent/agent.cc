@@ -35,14 +35,19 @@ base::Status Agent::Reload(Config config) {
     return base::Fail("listen: addresses and TLS files cannot change while running; restart the agent to change them");
   }
   if (base::Status status = pipeline::CheckLogChange(config_.log, config.log); !status) return status;
-  auto upstream = pipeline::OtlpClient::Create(loop_, config.upstream);
-  if (!upstream) return std::unexpected(upstream.error());
+  // An upstream that did not change stays, with what it has under way.
+  std::unique_ptr<pipeline::Sink> upstream;
+  if (!config.upstream.KeepsClientOf(config_.upstream)) {
+    auto client = pipeline::OtlpClient::Create(loop_, config.upstream);
+    if (!client) return std::unexpected(client.error());
+    upstream = std::move(*client);
+  }
   config_ = std::move(config);
   UpdateEdit();
   pipeline_->SetLimits(config_.log, config_.memory);
   pipeline::Destination& destination = *pipeline_->destinations().front();
   destination.SetOptions(config_.delivery);
-  destination.ReplaceSink(std::move(*upstream));
+  if (upstream) destination.ReplaceSink(std::move(upstream));
   return {};
 }
 

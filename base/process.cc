@@ -20,7 +20,9 @@ double StartTime() {
   return started;
 }
 
-double Seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
 
 double ResidentBytes() {
   std::ifstream statm("/proc/self/statm");
@@ -44,6 +46,8 @@ void StartLogging(const std::string& level) {
   logger->set_level(spdlog::level::from_str(level));
   spdlog::set_default_logger(std::move(logger));
 }
+
+void SetLogLevel(const std::string& level) { spdlog::set_level(spdlog::level::from_str(level)); }
 
 void TuneAllocator() {
   // One arena: the loop's thread does nearly all allocation, and what a helper thread frees must be found again.

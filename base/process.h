@@ -9,6 +9,8 @@ namespace tributary::base {
 
 // spdlog's default logger, to stderr: "2026-01-31T12:00:00.123Z info message". Levels as spdlog names them.
 void StartLogging(const std::string& level);
+// For a new configuration.
+void SetLogLevel(const std::string& level);
 
 // Sets the allocator up for buffers that come and go at the rate of requests: their memory stays with the process up to
 // a bound, instead of being given back and zeroed again for every request. Call before threads start.

@@ -62,8 +62,10 @@ int RunProgram(const ProgramInfo& info, int argc, char** argv) {
   const Signals signals(loop, {SIGTERM, SIGINT, SIGHUP}, [&](int signal) {
     if (signal == SIGHUP) {
       auto fresh = Config::Load(file);
-      Status status = fresh ? process->Reload(std::move(*fresh)) : std::unexpected(fresh.error());
+      const std::string log_level = fresh ? fresh->log_level : "";
+      const Status status = fresh ? process->Reload(std::move(*fresh)) : std::unexpected(fresh.error());
       if (status) {
+        SetLogLevel(log_level);
         spdlog::info("{} applied", file);
       } else {
         spdlog::error("configuration unchanged: {}", status.error().message);

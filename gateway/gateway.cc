@@ -34,8 +34,8 @@ base::Status Gateway::Reload(Config config) {
   std::vector<Opened> opened;
   for (const SinkSettings& settings : config.sinks) {
     if (base::Status status = CheckChange(settings); !status) return status;
-    if (Find(settings.name) != nullptr && std::holds_alternative<LocalSettings>(settings.target)) {
-      opened.emplace_back();  // the store stays
+    if (Stays(settings)) {
+      opened.emplace_back();
       continue;
     }
     auto fresh = Open(settings);
@@ -83,13 +83,31 @@ base::Result<Gateway::Opened> Gateway::Open(const SinkSettings& settings) {
   return opened;
 }
 
+const SinkSettings* Gateway::InForce(const std::string& name) const {
+  const auto settings = std::ranges::find(config_.sinks, name, &SinkSettings::name);
+  return settings != config_.sinks.end() ? &*settings : nullptr;
+}
+
+// Whether the sink that is there serves these settings too. It goes on with what it has under way, of which another
+// would send some again.
+bool Gateway::Stays(const SinkSettings& settings) const {
+  const SinkSettings* old = InForce(settings.name);
+  if (old == nullptr) return false;
+  const auto* client = std::get_if<pipeline::OtlpClient::Options>(&settings.target);
+  return client == nullptr || client->KeepsClientOf(std::get<pipeline::OtlpClient::Options>(old->target));
+}
+
 // Whether a running gateway can go from the settings in force for this sink, if there are any, to these.
 base::Status Gateway::CheckChange(const SinkSettings& settings) const {
-  const auto old = std::ranges::find(config_.sinks, settings.name, &SinkSettings::name);
-  if (old == config_.sinks.end()) return {};
+  const SinkSettings* old = InForce(settings.name);
+  if (old == nullptr) return {};
   constexpr const char* kRemedy = "cannot change while running; restart the gateway, or add a sink of another name";
   if (old->signals != settings.signals) return base::Fail("sink {}: signals {}", settings.name, kRemedy);
   if (old->target.index() != settings.target.index()) return base::Fail("sink {}: type {}", settings.name, kRemedy);
+  const auto* file = std::get_if<RotatingFile::Options>(&settings.target);
+  if (file != nullptr && *file != std::get<RotatingFile::Options>(old->target)) {
+    return base::Fail("sink {}: path and rotation {}", settings.name, kRemedy);
+  }
   const auto* local = std::get_if<LocalSettings>(&settings.target);
   if (local != nullptr && *local != std::get<LocalSettings>(old->target)) {
     return base::Fail("sink {}: path, limit, age and pages {}", settings.name, kRemedy);

@@ -28,7 +28,7 @@ class Gateway {
   // Applies `config`. A sink that stays keeps what it holds, whatever else about it changed; one that is new gets what
   // comes from now on; what one holds that is gone is dropped, and said in the log. After an error the old
   // configuration stays in force. What cannot change: the addresses that are listened on, a sink's type and signals,
-  // and a local store.
+  // a file, and a local store.
   base::Status Reload(Config config);
 
   // Takes no more telemetry and sends what it has. When all is sent or `grace` is over, `drained` is told, for people,
@@ -54,6 +54,8 @@ class Gateway {
       : loop_(loop), pipeline_(std::move(pipeline)) {}
 
   base::Result<Opened> Open(const SinkSettings& settings);
+  const SinkSettings* InForce(const std::string& name) const;
+  bool Stays(const SinkSettings& settings) const;
   base::Status CheckChange(const SinkSettings& settings) const;
   void Put(const SinkSettings& settings, Opened opened);
   void RemoveUnlisted(const std::vector<SinkSettings>& sinks);

@@ -23,6 +23,8 @@ class RotatingFile {
     uint64_t bytes_max = 100 << 20;  // of one file; a longer line gets a file of its own
     uint32_t days_max = 0;           // files set aside longer ago are deleted; 0: kept for ever
     uint32_t backups_max = 10;       // files set aside that are kept; 0: all
+
+    bool operator==(const Options&) const = default;
   };
 
   // Creates the file, but no directory.

@@ -17,6 +17,7 @@ struct PerSignal {
   std::array<T, kSignals.size()> values{};
   T& operator[](Signal signal) { return values[static_cast<size_t>(signal)]; }
   const T& operator[](Signal signal) const { return values[static_cast<size_t>(signal)]; }
+  bool operator==(const PerSignal&) const = default;
 };
 
 // A set of signals, as a value.

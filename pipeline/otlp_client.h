@@ -42,6 +42,11 @@ class OtlpClient : public Sink {
     size_t request_bytes_max = 64 << 20;  // before compression; larger ones are not sent
     std::string user_agent = "tributary/0.1.0";
     std::string dns_servers;  // see base::Resolver
+
+    bool operator==(const Options&) const = default;
+    // Whether a client made with the `other` options may go on under these. Certificates are read when one is made, and
+    // may have been renewed since.
+    bool KeepsClientOf(const Options& other) const { return *this == other && tls == base::TlsFiles(); }
   };
 
   static base::Result<std::unique_ptr<OtlpClient>> Create(base::Loop& loop, Options options);

@@ -212,6 +212,8 @@ TEST_F(GatewayTest, ReloadRefusesWhatCannotChangeAndLeavesTheRest) {
   EXPECT_THAT(refusal(Configure(FileSinkText("a", ", signals: [logs]") + LocalSinkText())),
               HasSubstr("sink a: signals"));
   EXPECT_THAT(refusal(Configure("  - {name: a, type: otlp, endpoint: 'http://x:1'}\n")), HasSubstr("sink a: type"));
+  EXPECT_THAT(refusal(Configure(FileSinkText("a", ", rotation: {max_megabytes: 1}") + LocalSinkText())),
+              HasSubstr("sink a: path and rotation"));
   EXPECT_THAT(refusal(Configure(FileSinkText("a") + "  - {name: c, type: file, path: /nowhere/c}\n")),
               HasSubstr("sink c: open /nowhere/c"));
   Config elsewhere = Configure(FileSinkText("a") + LocalSinkText());
