@@ -57,7 +57,7 @@ function clock(ns) {
   const date = new Date(toMillis(ns));
   if (ns === 0n || isNaN(date)) return '–';
   const time = date.toTimeString().slice(0, 8) + '.' + String(date.getMilliseconds()).padStart(3, '0');
-  return date.toDateString() === new Date().toDateString() ? time : `${date.toISOString().slice(0, 10)} ${time}`;
+  return date.toDateString() === new Date().toDateString() ? time : `${date.toLocaleDateString('sv')} ${time}`;
 }
 function ago(ns) {
   const seconds = Math.max(0, Date.now() / 1000 - toMillis(ns) / 1000);
@@ -164,7 +164,8 @@ function table(headings, rows, empty) {
 async function traces({parameters}) {
   const [names, answer] = await Promise.all([serviceNames(), ask('api/traces', {limit: 100, ...parameters})]);
   const list = answer.json.traces.map(
-      (trace) => ({...trace, start: nanos(trace.startTimeUnixNano), ms: toMillis(nanos(trace.durationNano))}));
+      (trace) => ({...trace, start: nanos(trace.startTimeUnixNano), ms: toMillis(nanos(trace.durationNano))}))
+                   .sort((a, b) => (a.start > b.start ? -1 : a.start < b.start ? 1 : 0));
   const longest = Math.max(...list.map((trace) => trace.ms), 0.001);
   const rows = list.map((trace) => {
     const go = () => {
@@ -193,11 +194,19 @@ async function traces({parameters}) {
           onchange: (event) => change({errors: event.target.checked ? 'true' : ''})
         }),
         'Errors only'),
+      h('label', {}, 'Trace id', h('input', {
+          size: 34,
+          class: 'mono',
+          onchange: (event) => {
+            location.hash = `#/trace/${event.target.value.trim().toLowerCase()}`;
+          }
+        })),
       h('span', {class: 'soft'}, `${list.length}${answer.complete ? '' : ' newest'} traces`)),
     list.length > 1 ? h('div', {class: 'card pad'}, scatter(list, longest)) : null,
     table(
         [['Started'], ['Trace'], ['Other services, spans'], ['Spans', 'num'], ['', 'num'], ['Duration', 'num']], rows,
-        'No traces yet. Send OTLP to this gateway and they appear here.')
+        Object.keys(parameters).length ? 'No traces match.' :
+                                         'No traces yet. Send OTLP to this gateway and they appear here.')
   ];
 }
 
@@ -338,7 +347,7 @@ async function trace({rest: id}) {
         h('div', {}, [0, 0.25, 0.5, 0.75, 1].map((part) => h('span', {}, duration(total * part))))),
       rows),
     logs.length ? h('h1', {style: {margin: '22px 0 8px'}}, 'Logs of this trace') : null,
-    logs.length ? logTable(logs) : null
+    logs.length ? logTable(logs, id) : null
   ];
 }
 
@@ -405,7 +414,8 @@ function severity(record) {
   return name ? h('span', {class: level >= 17 ? 'badge bad' : level >= 13 ? 'badge warn' : 'badge'}, name) : '';
 }
 
-function logTable(logs) {
+// `shown`: the trace that is being looked at, to which no record need lead.
+function logTable(logs, shown) {
   const rows = logs.flatMap((record) => {
     const more = h('tr', {hidden: ''}, h('td', {colspan: 5, style: {padding: 0}}));
     const open = () => {
@@ -426,7 +436,7 @@ function logTable(logs) {
       h('tr', {class: 'go', onclick: open}, h('td', {class: 'time'}, clock(record.time)), h('td', {}, severity(record)),
         h('td', {}, chip(record.service)), h('td', {class: 'wrap mono most'}, anyText(record.body)),
         h('td', {},
-          record.traceId ?
+          record.traceId && record.traceId !== shown ?
               h('a', {href: `#/trace/${record.traceId}`, onclick: (event) => event.stopPropagation()}, 'trace') :
               '')),
       more
