@@ -241,7 +241,7 @@ base::Status Log::Recover() {
 std::vector<FoundFile> Log::FindSegments(const std::vector<std::string>& names) {
   std::vector<FoundFile> found;
   for (const std::string& name : names) {
-    if (!name.starts_with("segment-") || name.ends_with(".damaged")) continue;
+    if (!IsSegmentName(name)) continue;
     const std::string path = options_.directory + "/" + name;
     auto file = FindSegment(*file_system_, path);
     if (!file) {

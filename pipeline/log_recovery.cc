@@ -36,6 +36,12 @@ base::Time AppendedAt(const FrameHeader& header, base::Time now) {
 
 }  // namespace
 
+bool IsSegmentName(std::string_view name) {
+  constexpr std::string_view kPrefix = "segment-";
+  return name.size() > kPrefix.size() && name.starts_with(kPrefix) &&
+         name.find_first_not_of("0123456789", kPrefix.size()) == std::string_view::npos;
+}
+
 base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::string& path) {
   auto fd = file_system.Open(path, O_RDWR);
   if (!fd) return std::unexpected(fd.error());

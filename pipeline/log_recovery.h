@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -18,6 +19,10 @@
 #include "pipeline/segment.h"
 
 namespace tributary::pipeline {
+
+// Whether a directory's entry is a segment file, in use or ready to be: "segment-" and digits. What has anything after
+// them was set aside.
+bool IsSegmentName(std::string_view name);
 
 // The header of a segment file, which is enough to put files in order. `blank`: the file was never used; otherwise,
 // without a header, it is damaged beyond use.

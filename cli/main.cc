@@ -1,0 +1,63 @@
+// tributary: answers people's questions about what the agent and the gateway keep.
+#include <CLI/CLI.hpp>
+#include <map>
+#include <string>
+
+#include "cli/fsck.h"
+
+namespace {
+
+using tributary::otlp::Signal;
+
+constexpr const char* kAbout = "Looks after what tributary-agent and tributary-gateway keep.";
+
+constexpr const char* kAboutFsck = "Checks the directory of a Log: segments, cursors, every frame; exports, repairs";
+
+constexpr const char* kFsckExamples = R"(
+Reads only, unless both --repair and --write are given; safe while a process has the directory.
+
+  tributary fsck /var/lib/tributary-agent                what is there, and what is wrong
+  tributary fsck DIR --json | jq .missing                the same for programs
+  tributary fsck DIR --export - --unacknowledged         what was not delivered, as OTLP JSON lines
+  tributary fsck DIR --repair                            what a repair would do
+  tributary fsck DIR --repair --write                    does it, when no process has the directory
+
+Exit code: 0 nothing is wrong, 1 there is damage, 2 it could not look, or not do what was asked.)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(kAbout, "tributary");
+  app.set_version_flag("--version", "tributary " TRIBUTARY_VERSION);
+  app.require_subcommand(1);
+
+  tributary::cli::FsckOptions fsck;
+  CLI::App* command = app.add_subcommand("fsck", kAboutFsck);
+  command->footer(kFsckExamples);
+  command->add_option("DIR", fsck.directory, "The Log's directory")->required();
+  auto* json = command->add_flag("--json", fsck.json, "Print one JSON object");
+  auto* to = command->add_option("--export", fsck.export_file,
+                                 "Write every whole frame as a line of OTLP/JSON to FILE, - for standard output");
+  to->type_name("FILE");
+  const std::map<std::string, Signal> signals = {
+      {"traces", Signal::kTraces}, {"metrics", Signal::kMetrics}, {"logs", Signal::kLogs}};
+  std::string signal;
+  command->add_option("--signal", signal, "Export only this signal: traces, metrics or logs")
+      ->check(CLI::IsMember(signals))
+      ->type_name("SIGNAL")
+      ->needs(to);
+  command->add_flag("--unacknowledged", fsck.unacknowledged, "Export only what some destination has still to get")
+      ->needs(to);
+  auto* repair = command->add_flag("--repair", fsck.repair, "Say what can be mended");
+  command->add_flag("--write", fsck.write, "With --repair: mend it. What is replaced is kept beside it")->needs(repair);
+  json->excludes(to)->excludes(repair);
+  repair->excludes(to);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (!signal.empty()) fsck.signal = signals.at(signal);
+  return tributary::cli::Fsck(fsck);
+}
