@@ -160,10 +160,60 @@ void Cursor::DropReadBacklog() {
   while (!backlog_.empty() && backlog_.front().unread.frames == 0) backlog_.pop_front();
 }
 
+bool Cursor::PutBack(const std::vector<Frame>& frames) {
+  const auto is_here = [this](const Frame& frame) {
+    const Extent* extent = lane_.Find(frame.sequence()).extent;
+    return extent != nullptr && extent->Has(frame.sequence());
+  };
+  if (!std::ranges::all_of(frames, is_here)) return false;
+  // Consecutive frames become one run. One that begins midway in an Extent ends with it: what of a run is in a Segment
+  // can then always be told, which Lose() needs.
+  Ahead run;
+  uint64_t cut_at = 0;
+  for (const Frame& frame : frames) {
+    const uint64_t sequence = frame.sequence();
+    if (run.unread.frames > 0 && (sequence != run.end || sequence == cut_at)) AddBacklog(std::exchange(run, Ahead()));
+    if (run.unread.frames == 0) {
+      const Extent& extent = *lane_.Find(sequence).extent;
+      run.next = sequence;
+      cut_at = extent.first_sequence < sequence ? extent.end_sequence() : 0;
+    }
+    run.end = sequence + 1;
+    run.unread.frames += 1;
+    run.unread.items += frame.counts().items;
+    run.unread.bytes += frame.bytes().size();
+  }
+  if (run.unread.frames > 0) AddBacklog(std::move(run));
+  return true;
+}
+
+// Becomes one with its neighbours where they meet, so that an outage, however long, leaves few of them.
+void Cursor::AddBacklog(Ahead ahead) {
+  auto place = std::ranges::lower_bound(backlog_, ahead.next, {}, &Ahead::next);
+  place = backlog_.insert(place, std::move(ahead));
+  if (std::next(place) != backlog_.end()) Join(place, std::next(place));
+  if (place != backlog_.begin()) Join(std::prev(place), place);
+  // What was fetched may be far from what is read next.
+  std::erase_if(fetches_, [](const auto& fetch) { return fetch.second->block != nullptr; });
+}
+
+void Cursor::Join(std::deque<Ahead>::iterator first, std::deque<Ahead>::iterator second) {
+  const Extent* extent = lane_.Find(first->next).extent;
+  const bool begins_midway = extent != nullptr && extent->Has(first->next) && extent->first_sequence < first->next;
+  const bool may_be_evicted = file_ != nullptr && first->block == nullptr;
+  if (first->end != second->next || (begins_midway && may_be_evicted)) return;
+  first->end = second->end;
+  first->unread.frames += second->unread.frames;
+  first->unread.items += second->unread.items;
+  first->unread.bytes += second->unread.bytes;
+  backlog_.erase(second);
+}
+
 void Cursor::Fork() {
   if (live_.unread.frames == 0) return;
-  backlog_.push_back(std::exchange(live_, Ahead{.next = lane_.committed(), .unread = {}, .block = lane_.tail()}));
-  backlog_.back().end = live_.next;
+  Ahead behind = std::exchange(live_, Ahead{.next = lane_.committed(), .unread = {}, .block = lane_.tail()});
+  behind.end = live_.next;
+  AddBacklog(std::move(behind));
 }
 
 void Cursor::Acknowledge(const Frame& frame) {

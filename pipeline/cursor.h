@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/end_of_turn.h"
@@ -64,6 +65,10 @@ class Cursor {
   // Lets go of a frame that was read.
   void Acknowledge(const Frame& frame);
 
+  // Frames that were read, ascending, and not acknowledged are unread again, as backlog. Not when some are no longer in
+  // the Log, which dropped them to make room: they live as long as their reader keeps them.
+  bool PutBack(const std::vector<Frame>& frames);
+
   bool has_backlog() const { return !backlog_.empty(); }
   void Fork();
   // This Cursor will not come back: nothing is kept for one of its name.
@@ -73,7 +78,7 @@ class Cursor {
   void WhenReadable(base::Loop::Task readable) { readable_ = std::move(readable); }
 
   const Totals& totals() const { return totals_; }
-  // Of a backlog that several Forks made, up to the next of them.
+  // Of a backlog, up to the first frame that was read in its midst.
   Unread unread(From from) const;
   // When the next unread frame was appended, or a little before.
   std::optional<base::Time> oldest_unread(From from) const;
@@ -117,6 +122,8 @@ class Cursor {
   Unread Rest(const Ahead& ahead, const Extent& extent) const;
   void Lost(Ahead& ahead, const Unread& lost, Loss loss);
   void SkipWhatIsGone(Ahead& ahead);
+  void AddBacklog(Ahead ahead);
+  void Join(std::deque<Ahead>::iterator first, std::deque<Ahead>::iterator second);
   void LeaveBlock(Ahead& ahead);
   void DropReadBacklog();
   std::optional<base::Time> AppendedAt(const Ahead& ahead, uint64_t sequence) const;
@@ -125,7 +132,7 @@ class Cursor {
 
   Lane& lane_;
   AckSet acknowledged_;
-  std::deque<Ahead> backlog_;  // what each Fork left, none of it empty
+  std::deque<Ahead> backlog_;  // what each Fork left, and what was put back, ascending, none of it empty
   Ahead live_;
   Totals totals_;
   std::map<uint64_t, std::shared_ptr<Fetch>> fetches_;  // by first sequence

@@ -15,6 +15,8 @@ constexpr uint32_t kOwnFailuresBeforeCut = 3;
 // The longest pause a peer may demand: one that says "a year", in error or in malice, is asked again before.
 constexpr base::Nanos kDemandMax = std::chrono::minutes(10);
 constexpr uint32_t kConcurrencyAtStart = 2;
+// Requests that wait for a peer that fails, and keep their frames in memory.
+constexpr size_t kWaitingMax = 2;
 
 }  // namespace
 
@@ -295,7 +297,9 @@ void Delivery::Repeat(ShipmentPtr shipment, std::optional<base::Nanos> demanded)
     if (!shipment->own_backoff) shipment->own_backoff.emplace(options_.retry);
     when += shipment->own_backoff->Next(demanded);
   }
-  // While it waits it holds no memory but its frames, which are in the Log anyway, or its piece of one.
+  // Enough wait to tell a peer's failure from a request's own. The rest goes back to the Log, which may keep it on disk.
+  if (!own_failure && !shipment->cut && to_repeat_.size() >= kWaitingMax && cursor_->PutBack(shipment->frames)) return;
+  // While it waits it holds no memory but its frames or its piece of one.
   shipment->outgoing = Outgoing{.signal = signal_};
   shipment->kept = std::vector<base::Bytes>();
   to_repeat_.emplace(when, std::move(shipment));

@@ -271,6 +271,7 @@ class Model {
     Signal signal;
     std::deque<std::deque<uint32_t>> backlogs;  // unread, none empty
     std::deque<uint32_t> live;                  // unread
+    bool read_live = false;                     // since the last Fork
     std::set<uint32_t> held;
     std::vector<Frame> read;  // and not acknowledged
     uint64_t appended_items = 0;
@@ -325,6 +326,7 @@ void Model::Read(Reader& reader) {
   ASSERT_EQ(frame->counts().items, unread.front());
   ASSERT_EQ(frame->bytes().size(), bytes_[unread.front()]);
   unread.pop_front();
+  if (from == From::kLive) reader.read_live = true;
   if (from == From::kBacklog && unread.empty()) reader.backlogs.pop_front();
   reader.read.push_back(*frame);
 }
@@ -351,7 +353,12 @@ void Model::Step() {
   } else if (choice < 5) {
     Reader& reader = Pick();
     reader.cursor->Fork();
-    if (!reader.live.empty()) reader.backlogs.push_back(std::exchange(reader.live, {}));
+    if (!reader.live.empty()) {
+      // What was not parted by a frame read in between is one backlog.
+      if (reader.backlogs.empty() || reader.read_live) reader.backlogs.emplace_back();
+      for (const uint32_t number : std::exchange(reader.live, {})) reader.backlogs.back().push_back(number);
+      reader.read_live = false;
+    }
   } else if (choice < 40) {
     Append();
   } else if (choice < 70) {
