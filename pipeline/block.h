@@ -3,6 +3,7 @@
 // came, short ones are copied together, because thousands of allocations cost more than copying them. Loop's thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -63,7 +64,7 @@ class Block {
     Placed placed;
     if (size < kAdoptBytesMin) {
       uint8_t* at = Room(header_bytes + size + padding);
-      std::memcpy(at + header_bytes, request.data(), size);
+      std::ranges::copy(request.view(), at + header_bytes);
       std::memset(at + header_bytes + size, 0, padding);
       placed = {at, {at + header_bytes, size}, {at, header_bytes + size + padding}, {}};
     } else {
