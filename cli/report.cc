@@ -112,7 +112,7 @@ std::string SegmentTable(const Survey& survey) {
     const bool known = segment.header.has_value();
     const bool any = segment.frames > 0;
     table.Add({segment.name, known ? std::string(otlp::Name(segment.signal())) : "-",
-               known && segment.header->serial > 0 ? fmt::format("{}", segment.header->serial) : "-",
+               known && segment.state != State::kHeaderLost ? fmt::format("{}", segment.header->serial) : "-",
                known ? fmt::format("{}", segment.frames) : "-", known ? fmt::format("{}", segment.items) : "-",
                known ? fmt::format("{}", segment.wanted_frames) : "-",
                any ? Sequences(segment.first_sequence, segment.last_sequence + 1) : "-", Size(segment.used_bytes),
@@ -214,9 +214,8 @@ uint64_t MissingFrames(const Survey& survey) {
 std::string Summary(const Survey& survey) {
   const Sums sums = SumsOf(survey);
   std::string text = fmt::format(
-      "{}: {}, {} whole with {}, {} of them not acknowledged by every cursor; {}\n", survey.directory,
-      Plural(survey.segments.size(), "segment file"), Plural(sums.frames, "frame"), Plural(sums.items, "item"),
-      sums.wanted_items,
+      "{}: {}; {} whole frames with {} items, {} of them not acknowledged by every cursor; {}\n", survey.directory,
+      Plural(survey.segments.size(), "segment file"), sums.frames, sums.items, sums.wanted_items,
       survey.damaged()
           ? fmt::format("DAMAGED: {} damaged, {} missing", Plural(sums.damaged_frames, "frame"), MissingFrames(survey))
           : "nothing is wrong");
