@@ -83,6 +83,9 @@ class Loop {
   void Run();
   // Runs one turn, waiting at most `wait_max` for something to do. For tests.
   void RunOnce(Nanos wait_max);
+  // From the next turn on it is `by` later than the clock says, and all that waits for a time is that much nearer. For
+  // tests of what happens after long waits.
+  void Advance(Nanos by) { advanced_ += by; }
   // Makes Run() return after the current turn. Any thread.
   void Stop();
   // Runs `task` on the loop's thread in a coming turn. Any thread. Tasks not run when the loop is destroyed are
@@ -115,6 +118,7 @@ class Loop {
   Fd epoll_;
   Fd wake_;  // eventfd: Post and Stop write to it
   Watch wake_watch_;
+  Nanos advanced_{};
   Time now_;
   std::vector<std::unique_ptr<WatchEntry>> retired_;  // freed after the turn, since events of this turn may point there
   std::vector<Due> due_;  // a heap, earliest first; holds cancelled ids too, until they are due or outnumber the live

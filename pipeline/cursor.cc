@@ -238,7 +238,7 @@ bool Cursor::Prepare(From from, size_t bytes) {
   const uint64_t end = std::min(ahead->end, lane_.committed());
   for (uint64_t sequence = ahead->next; sequence < end && bytes > 0;) {
     const auto [segment, extent] = lane_.Find(sequence);
-    if (extent == nullptr) return false;
+    if (extent == nullptr) break;  // what was there is damaged
     if (Find(*ahead, std::max(sequence, extent->first_sequence)) == nullptr) {
       StartFetch(*segment, *extent);
       ready = false;

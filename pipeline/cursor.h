@@ -115,6 +115,8 @@ class Cursor {
 
   // Whether nothing from [begin, end) will be asked for, even after a crash.
   bool IsDoneWith(uint64_t begin, uint64_t end) const;
+  // Whether the next life will know of this Cursor.
+  bool is_kept() const { return file_ == nullptr || file_->exists(); }
   Ahead* Position(From from);
   const Ahead* Position(From from) const { return const_cast<Cursor*>(this)->Position(from); }
   std::shared_ptr<const Block> Find(const Ahead& ahead, uint64_t sequence) const;

@@ -33,7 +33,8 @@ base::IoResult<CursorState> CursorFile::Load(base::FileSystem& file_system, cons
   size_t size = 0;
   while (size < content.size()) {
     const auto read = file_system.Read(fd->get(), std::span(content).subspan(size), size);
-    if (!read || *read == 0) break;
+    if (!read) return std::unexpected(read.error());
+    if (*read == 0) break;
     size += *read;
   }
   return DecodeCursor(content).value_or(CursorState{});
@@ -96,8 +97,7 @@ void CursorFile::SaveNow() {
   CursorState state{.generation = ++generation_, .acknowledged = *acknowledged_};
   auto slot = std::make_shared<base::Bytes>(EncodeCursor(state));
   const base::ByteView bytes = slot->view();
-  disk_.io.Write(fd_->get(), {bytes}, SlotOffset(generation_),
-                 disk_.sync ? base::Io::Sync::kYes : base::Io::Sync::kNo,
+  disk_.io.Write(fd_->get(), {bytes}, SlotOffset(generation_), disk_.sync ? base::Io::Sync::kYes : base::Io::Sync::kNo,
                  [self = self_, fd = fd_, slot = std::move(slot), state = std::move(state)](int error) mutable {
                    if (*self != nullptr) (*self)->Saved(std::move(state), error);
                  });

@@ -31,8 +31,8 @@ class CursorFile {
     bool sync;
   };
 
-  // What a file holds, errno ENOENT when there is none. One that is damaged beyond use holds nothing: everything that is
-  // there is for its Cursor, which may send some of it again.
+  // What a file holds, errno ENOENT when there is none. One that is damaged beyond use holds nothing: everything that
+  // is there is for its Cursor, which may send some of it again.
   static base::IoResult<CursorState> Load(base::FileSystem& file_system, const std::string& path);
 
   // Makes the file anew, holding `state`. When the disk refuses, later, again and again; until then nothing counts as
@@ -43,6 +43,8 @@ class CursorFile {
   CursorFile(const CursorFile&) = delete;
   CursorFile& operator=(const CursorFile&) = delete;
 
+  // False until the disk let it be made. A life that ended now would leave none.
+  bool exists() const { return fd_ != nullptr; }
   // Saves `acknowledged` as it is at the end of this turn; the owner keeps it alive and current.
   void Save() { save_.Ask(); }
   // What would be found after a crash.

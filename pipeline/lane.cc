@@ -86,6 +86,7 @@ bool Lane::StartSegment(size_t frame_bytes) {
   segment->header = EncodeSegmentHeader({.segment_id = segment->id,
                                          .serial = ++log_.last_serial_,
                                          .first_sequence = next_sequence_,
+                                         .life_first_sequence = life_first_sequence_,
                                          .created_unix_ns = base::UnixNanos(),
                                          .signal = static_cast<uint32_t>(signal_)});
   log_.bytes_ += segment->file_used;
@@ -137,10 +138,8 @@ Extent& Lane::ExtentFor(size_t request_bytes) {
     segments_.push_back(std::move(segment));
   }
   tail_ = std::make_shared<Block>(next_sequence_, on_disk() ? Block::kBytesMaxOnDisk : Block::kBytesMaxInMemory);
-  return active_->extents.emplace_back(Extent{.first_sequence = next_sequence_,
-                                              .oldest = log_.loop_.now(),
-                                              .file_offset = active_->file_used,
-                                              .block = tail_});
+  return active_->extents.emplace_back(Extent{
+      .first_sequence = next_sequence_, .oldest = log_.loop_.now(), .file_offset = active_->file_used, .block = tail_});
 }
 
 void Lane::AddToGroup(const Block::Placed& placed) {
@@ -169,8 +168,8 @@ void Lane::AddToGroup(const Block::Placed& placed) {
 // At the end of a turn that appended: write now, or, to share a sync with more, soon.
 void Lane::Flush() {
   if (writing_ || groups_.empty()) return;
-  const bool gathers = log_.options_.mode == Log::Mode::kDurable && groups_.size() == 1 &&
-                       groups_.front().bytes < kGroupBytes;
+  const bool gathers =
+      log_.options_.mode == Log::Mode::kDurable && groups_.size() == 1 && groups_.front().bytes < kGroupBytes;
   if (!gathers) return WriteGroup();
   if (!window_.pending()) window_ = log_.loop_.RunAfter(kGroupWindow, [this] { WriteGroup(); });
 }
@@ -230,8 +229,8 @@ void Lane::AnswerCommitted() {
   }
 }
 
-// The segment that was written to is not to be trusted with more. What was not committed is left to its senders, and its
-// sequences are given anew, in a segment of a higher serial.
+// The segment that was written to is not to be trusted with more. What was not committed is left to its senders, and
+// its sequences are given anew, in a segment of a higher serial.
 void Lane::FailUncommitted() {
   groups_.clear();
   CloseSegment();
@@ -241,9 +240,8 @@ void Lane::FailUncommitted() {
     if (last.extents.empty()) Free(segments_.end() - 1);
   }
   next_sequence_ = committed_;
-  while (!waiting_.empty()) {
-    Waiting refused = std::move(waiting_.front());
-    waiting_.pop_front();
+  // A sender may try again at once, and then waits anew.
+  for (Waiting& refused : std::exchange(waiting_, {})) {
     log_.unwritten_bytes_ -= refused.bytes;
     if (refused.answer) refused.answer(Log::Taken::kFailed);
   }
@@ -274,7 +272,7 @@ void Lane::CutUncommitted(Segment& segment) {
 }
 
 void Lane::WatchForStall() {
-  if (!stall_.pending()) stall_ = log_.loop_.RunAfter(kStallMax, [this] { RefuseStalled(); });
+  if (!stall_.pending()) stall_ = log_.loop_.RunAfter(kStallCheck, [this] { RefuseStalled(); });
 }
 
 // Their frames may still come to be written; then they are there twice.
@@ -344,6 +342,10 @@ void Lane::Add(Cursor& cursor) {
   cursors_.push_back(&cursor);
 }
 
+bool Lane::cursors_are_kept() const {
+  return std::ranges::all_of(cursors_, [](const Cursor* cursor) { return cursor->is_kept(); });
+}
+
 void Lane::Remove(Cursor& cursor, bool for_good) {
   std::erase(cursors_, &cursor);
   if (!for_good) return;
@@ -401,7 +403,9 @@ void Lane::FreeWhatIsDone() {
     const Segment& segment = *segments_[i];
     const bool wanted = &segment == active_ || segment.extents_held > 0 || segment.end_sequence() > committed_;
     const bool saved = !wanted && std::ranges::all_of(cursors_, [&segment](const Cursor* cursor) {
-      return cursor->IsDoneWith(segment.first_sequence, segment.end_sequence());
+      return std::ranges::all_of(segment.extents, [cursor](const Extent& extent) {
+        return cursor->IsDoneWith(extent.first_sequence, extent.end_sequence());
+      });
     });
     may_free_ |= !wanted && !saved;
     if (saved) {

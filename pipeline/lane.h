@@ -36,10 +36,14 @@ class Lane {
   // What it wanted stays for the next life, or, for good, goes.
   void Remove(Cursor& cursor, bool for_good);
   bool has_cursors() const { return !cursors_.empty(); }
+  // Whether the next life will know of all of them, and so keep what this one takes for them.
+  bool cursors_are_kept() const;
 
   // For recovery: the segments that were found, ascending, and sequences that were given out before.
   void Restore(std::vector<std::unique_ptr<Segment>> segments);
-  void Reserve(uint64_t sequences_end) { next_sequence_ = committed_ = std::max(next_sequence_, sequences_end); }
+  void Reserve(uint64_t sequences_end) {
+    life_first_sequence_ = next_sequence_ = committed_ = std::max(next_sequence_, sequences_end);
+  }
 
   // What takes the next frame; null when that is not there yet, and in memory, where nothing is gained by knowing it.
   std::shared_ptr<const Block> tail() const { return on_disk() ? tail_ : nullptr; }
@@ -72,9 +76,10 @@ class Lane {
   void Close();
 
  private:
-  static constexpr size_t kGroupBytes = 256 << 10;                         // written at once, however young
+  static constexpr size_t kGroupBytes = 256 << 10;                           // written at once, however young
   static constexpr base::Nanos kGroupWindow = std::chrono::milliseconds(1);  // durable: how long a group gathers
-  static constexpr base::Nanos kStallMax = std::chrono::seconds(10);       // how long a sender may wait for the disk
+  static constexpr base::Nanos kStallMax = std::chrono::seconds(10);         // how long a sender may wait for the disk,
+  static constexpr base::Nanos kStallCheck = std::chrono::seconds(1);        // and this long at most beyond it
 
   struct Waiting {
     uint64_t sequence;  // of its frame, once it has one
@@ -125,10 +130,12 @@ class Lane {
   Log& log_;
   const otlp::Signal signal_;
   std::deque<std::unique_ptr<Segment>> segments_;
-  Segment* active_ = nullptr;  // the last one, while it takes frames
+  Segment* active_ = nullptr;    // the last one, while it takes frames
   std::shared_ptr<Block> tail_;  // of the active segment's last Extent, while it takes frames
   uint64_t next_sequence_ = 1;
   uint64_t committed_ = 1;
+  // The first of this life's own: what is missing before it is an earlier life's.
+  uint64_t life_first_sequence_ = 1;
   std::vector<Cursor*> cursors_;
   bool may_free_ = false;  // some segment is wanted by nobody, but perhaps not saved to be
 

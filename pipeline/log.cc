@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "base/check.h"
@@ -20,11 +21,24 @@ constexpr base::Nanos kStalledAfter = 2 * kDrainWindow;
 constexpr base::Nanos kExpiryInterval = std::chrono::seconds(10);
 // A disk that takes longer is not well, though it may only be busy.
 constexpr base::Nanos kSlow = std::chrono::seconds(2);
+// More serials, and more sequences, than files that could not be read may have taken.
+constexpr uint64_t kUnreadMax = uint64_t{1} << 32;
+
+// How many of [begin, end) are not in all of `sets`.
+uint64_t CountMissing(const std::vector<AckSet>& sets, uint64_t begin, uint64_t end) {
+  if (begin >= end) return 0;
+  if (sets.empty()) return end - begin;
+  uint64_t count = 0;
+  for (uint64_t at = begin;; ++at, ++count) {
+    uint64_t missing = end;
+    for (const AckSet& set : sets) missing = std::min(missing, set.FirstMissing(at));
+    if (missing >= end) return count;
+    at = missing;
+  }
+}
 
 // What a Batch costs in memory: its bytes as allocated, or copied, and the bookkeeping around them.
-size_t MemoryCost(const Batch& batch) {
-  return batch.bytes.capacity() + base::Bytes::kPadding + sizeof(Block::Record);
-}
+size_t MemoryCost(const Batch& batch) { return batch.bytes.capacity() + base::Bytes::kPadding + sizeof(Block::Record); }
 
 // The loss window: what takes telemetry that was answered OK.
 std::string_view LostBy(Log::Mode mode) {
@@ -46,13 +60,12 @@ Log::Log(base::Loop& loop, base::FileSystem* file_system, std::unique_ptr<base::
   for (const otlp::Signal signal : otlp::kSignals) lanes_[signal] = std::make_unique<Lane>(*this, signal);
   if (!on_disk()) return;
   worker_ = std::make_unique<base::Worker>(loop, "tributary-disk");
-  pool_ = std::make_unique<SegmentPool>(
-      loop, *file_system, *worker_,
-      SegmentPool::Options{.directory = options_.directory,
-                           .segment_bytes = options_.segment_bytes,
-                           .bytes_max = options_.bytes_max,
-                           .write_ahead = options_.mode == Mode::kDurable},
-      [this] { DiskChanged(); });
+  pool_ = std::make_unique<SegmentPool>(loop, *file_system, *worker_,
+                                        SegmentPool::Options{.directory = options_.directory,
+                                                             .segment_bytes = options_.segment_bytes,
+                                                             .bytes_max = options_.bytes_max,
+                                                             .write_ahead = options_.mode == Mode::kDurable},
+                                        [this] { DiskChanged(); });
   io_ = std::move(io);
 }
 
@@ -81,8 +94,6 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view na
     NoteReadFailure(path, saved.error());
     state = {};
   }
-  // What was acknowledged may be gone from the files already; its sequences are not given again.
-  lane.Reserve(state.acknowledged.end());
   cursor_paths_.insert(path);
   AckSet acknowledged = state.acknowledged;
   const CursorFile::Disk disk{loop_, *file_system_, *io_, *worker_, options_.mode == Mode::kDurable};
@@ -97,6 +108,7 @@ void Log::Append(Batch batch, Answer answer) {
     return answer(Taken::kFull);
   }
   if (!lane.has_cursors()) return answer(Taken::kYes);
+  if (!lane.cursors_are_kept()) return answer(Taken::kFailed);
   lane.Append(std::move(batch), std::move(answer));
 }
 
@@ -203,9 +215,12 @@ base::Status Log::OpenDirectory() {
     const std::string directory = path.substr(0, slash);
     const auto made = file_system_->MakeDirectory(directory);
     if (!made && made.error() != EEXIST) return base::FailErrno(made.error(), "make directory " + directory);
-    const size_t parent = directory.rfind('/');
-    if (made && parent != std::string::npos) {
-      (void)file_system_->SyncDirectory(parent == 0 ? "/" : directory.substr(0, parent));
+    // Our own also when they were there: the life that made them may have ended before it came to this.
+    const size_t name = directory.rfind('/');
+    const std::string parent = name == std::string::npos ? "." : directory.substr(0, std::max<size_t>(1, name));
+    if (!made && directory.size() < options_.directory.size()) continue;
+    if (const auto synced = file_system_->SyncDirectory(parent); !synced && synced.error() != EACCES) {
+      return base::FailErrno(synced.error(), "sync directory " + parent);
     }
   }
   const std::string lock_path = options_.directory + "/lock";
@@ -224,6 +239,8 @@ base::Status Log::Recover() {
   const auto names = file_system_->List(directory);
   if (!names) return base::FailErrno(names.error(), "read directory " + directory);
 
+  otlp::PerSignal<std::vector<AckSet>> acknowledged;
+  if (base::Status status = FindCursors(acknowledged); !status) return status;
   std::vector<FoundFile> found = FindSegments(*names);
   std::ranges::sort(found, {}, [](const FoundFile& file) { return file.header->serial; });
   for (const auto& lane : lanes_.values) {
@@ -231,7 +248,25 @@ base::Status Log::Recover() {
     for (const FoundFile& file : found) {
       if (file.header->signal == static_cast<uint32_t>(lane->signal())) files.push_back(file);
     }
-    RecoverLane(*lane, std::move(files));
+    RecoverLane(*lane, std::move(files), acknowledged[lane->signal()]);
+  }
+  return {};
+}
+
+// What was acknowledged may be gone from the segments already; its sequences are not given again.
+base::Status Log::FindCursors(otlp::PerSignal<std::vector<AckSet>>& acknowledged) {
+  const std::string directory = options_.directory + "/cursors";
+  const auto names = file_system_->List(directory);
+  if (!names) return base::FailErrno(names.error(), "read directory " + directory);
+  for (const std::string& name : *names) {
+    for (const auto& lane : lanes_.values) {
+      if (!name.starts_with(fmt::format("{}.", otlp::Name(lane->signal())))) continue;
+      const auto state = CursorFile::Load(*file_system_, directory + "/" + name);
+      some_unread_ |= !state;
+      if (!state || state->generation == 0) continue;
+      lane->Reserve(state->acknowledged.end());
+      if (!name.ends_with(".new")) acknowledged[lane->signal()].push_back(state->acknowledged);
+    }
   }
   return {};
 }
@@ -247,6 +282,7 @@ std::vector<FoundFile> Log::FindSegments(const std::vector<std::string>& names) 
     if (!file) {
       NoteReadFailure(path, file.error());
       ++account_.damaged_segments;
+      some_unread_ = true;
       continue;
     }
     pool_->Count(*file->file);
@@ -261,32 +297,37 @@ std::vector<FoundFile> Log::FindSegments(const std::vector<std::string>& names) 
       (void)file_system_->Rename(path, path + ".damaged");
     }
   }
+  if (some_unread_) last_serial_ += kUnreadMax;
   return found;
 }
 
 // `files` are the signal's, by serial.
-void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files) {
+void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vector<AckSet>& acknowledged) {
   std::vector<RecoveredSegment> recovered;
-  uint64_t end = UINT64_MAX;  // of what counts: later segments gave the sequences from here on anew
-  uint64_t committed = 0;
+  uint64_t end = UINT64_MAX;               // of what counts: later segments gave the sequences from here on anew
+  std::map<uint64_t, uint64_t> committed;  // of each life, by its first sequence
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
     auto segment = RecoverSegment(*file_system_, *file, end, loop_.now());
     end = std::min(end, file->header->first_sequence);
     if (!segment) {
       NoteReadFailure(file->file->path, segment.error());
       ++account_.damaged_segments;
+      some_unread_ = true;
       continue;
     }
-    committed = std::max(committed, segment->committed);
+    uint64_t& of_life = committed[segment->life_first_sequence];
+    of_life = std::max(of_life, segment->committed);
     recovered.push_back(std::move(*segment));
   }
   std::ranges::reverse(recovered);
 
-  // What is missing between frames that are there, and had been answered OK.
+  // What is missing, had been answered OK, and is not known to be delivered.
   std::optional<uint64_t> expected;
   const auto expect = [&](uint64_t sequence) {
-    const uint64_t until = std::min(sequence, committed);
-    if (expected && until > *expected) account_.damaged_frames += until - *expected;
+    for (const auto& [life_first_sequence, life_committed] : committed) {
+      const uint64_t from = std::max(life_first_sequence, expected.value_or(sequence));
+      account_.damaged_frames += CountMissing(acknowledged, from, std::min(sequence, life_committed));
+    }
   };
   std::vector<std::unique_ptr<Segment>> segments;
   for (RecoveredSegment& segment : recovered) {
@@ -298,16 +339,19 @@ void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files) {
     }
     segments.push_back(std::move(segment.segment));
   }
-  expect(committed);
+  const uint64_t end_committed = committed.empty() ? 0 : committed.rbegin()->second;
+  expect(end_committed);
   lane.Restore(std::move(segments));
-  lane.Reserve(committed);
+  lane.Reserve(end_committed);
+  if (some_unread_) lane.Reserve(lane.committed() + kUnreadMax);
 }
 
 // Signals and names, which may hold anything, are told apart by their place; what no file name may hold is escaped.
 std::string Log::CursorPath(otlp::Signal signal, std::string_view name) const {
   std::string path = fmt::format("{}/cursors/{}.", options_.directory, otlp::Name(signal));
   for (const char c : name) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
     path += plain ? std::string(1, c) : fmt::format("%{:02x}", static_cast<unsigned char>(c));
   }
   return path;
@@ -318,7 +362,8 @@ void Log::ForgetUnopenedCursors() {
   for (const std::string& name : file_system_->List(directory).value_or(std::vector<std::string>())) {
     const std::string path = directory + "/" + name;
     if (cursor_paths_.contains(path)) continue;
-    if (!name.ends_with(".new")) spdlog::warn("{}: nothing reads for this destination any more; what it held goes", path);
+    if (!name.ends_with(".new"))
+      spdlog::warn("{}: nothing reads for this destination any more; what it held goes", path);
     (void)file_system_->Unlink(path);
   }
 }
@@ -338,7 +383,8 @@ Cursor::Unread Log::CountRest(const Segment& segment, const Extent& extent, cons
 }
 
 void Log::NoteReadFailure(const std::string& path, int error) {
-  if (account_.read_failures++ == 0) spdlog::error("read {}: {}; further failures are counted only", path, std::strerror(error));
+  if (account_.read_failures++ == 0)
+    spdlog::error("read {}: {}; further failures are counted only", path, std::strerror(error));
 }
 
 // --- Telling --------------------------------------------------------------------------------------------------------
@@ -347,6 +393,9 @@ std::string Log::disk_error() const {
   if (!on_disk()) return {};
   if (!write_error_.empty()) return write_error_;
   if (!pool_->error().empty()) return pool_->error();
+  for (const auto& lane : lanes_.values) {
+    if (!lane->cursors_are_kept()) return "a cursor file cannot be made";
+  }
   base::Nanos wait{};
   for (const auto& lane : lanes_.values) wait = std::max(wait, lane->oldest_wait());
   return wait > kSlow ? fmt::format("a write has been under way for {:.1f} s", base::Seconds(wait)) : std::string();
@@ -357,7 +406,8 @@ void Log::WriteMetrics(base::MetricsText& metrics) const {
                 static_cast<double>(bytes_));
   metrics.Gauge("tributary_log_bytes_max", "The Log's cap.", {}, static_cast<double>(options_.bytes_max));
   metrics.Gauge("tributary_log_info", "How the Log keeps what it took, by what means, and how that may still be lost.",
-                {{"mode", Name(options_.mode)}, {"io", io_ ? io_->name() : "none"}, {"lost_by", LostBy(options_.mode)}}, 1);
+                {{"mode", Name(options_.mode)}, {"io", io_ ? io_->name() : "none"}, {"lost_by", LostBy(options_.mode)}},
+                1);
   if (!on_disk()) return;
   metrics.Gauge("tributary_log_disk_bytes", "All segment files, those ready for use included.", {},
                 static_cast<double>(pool_->bytes()));
@@ -366,8 +416,8 @@ void Log::WriteMetrics(base::MetricsText& metrics) const {
   metrics.Gauge("tributary_log_disk_ok", "1 while the disk does what it should.", {}, disk_error().empty() ? 1 : 0);
   metrics.Counter("tributary_log_recovered_items_total", "Items found at the start, delivered or not.", {},
                   static_cast<double>(account_.recovered_items));
-  metrics.Counter("tributary_log_damaged_frames_total", "Frames answered OK that were not found whole at the start.", {},
-                  static_cast<double>(account_.damaged_frames));
+  metrics.Counter("tributary_log_damaged_frames_total", "Frames answered OK that were not found whole at the start.",
+                  {}, static_cast<double>(account_.damaged_frames));
   metrics.Counter("tributary_log_damaged_segments_total", "Segment files that could not be read at the start.", {},
                   static_cast<double>(account_.damaged_segments));
   metrics.Counter("tributary_log_write_failures_total", "Writes or syncs that failed; their senders were refused.", {},

@@ -6,8 +6,8 @@
 //   durable  when the disk has them: they survive a power loss.
 // Any number of Cursors read independently, each the frames of one signal: per signal, so that a backend which fails
 // for logs does not hold back its traces. A segment goes when its last frame was acknowledged by its last Cursor. What
-// is held counts against one cap in bytes; at the cap Append refuses, so that senders keep what we cannot, or, where the
-// configuration says so, the oldest goes, and is counted.
+// is held counts against one cap in bytes; at the cap Append refuses, so that senders keep what we cannot, or, where
+// the configuration says so, the oldest goes, and is counted.
 //
 // On disk, frames stay in memory as long as they are young, within bounds; a Cursor that falls behind reads them back.
 // The disk is asked and never waited for: one that fails or stalls makes appends fail, and nothing else. docs/formats/
@@ -51,9 +51,9 @@ class Log {
     WhenFull when_full = WhenFull::kRefuse;
     // On disk:
     std::string directory;
-    std::optional<base::Nanos> age_max;    // older segments are dropped
-    size_t memory_bytes_max = 16 << 20;    // for young frames, and as much for those not written yet, plus one
-    uint64_t segment_bytes = 16 << 20;     // a longer frame has a segment of its own
+    std::optional<base::Nanos> age_max;  // older segments are dropped
+    size_t memory_bytes_max = 16 << 20;  // for young frames, and as much for those not written yet, plus one
+    uint64_t segment_bytes = 16 << 20;   // a longer frame has a segment of its own
   };
   static std::string_view Name(Mode mode);  // "memory", ...: configuration, metrics
   static constexpr int kCursorsMax = 64;
@@ -124,7 +124,8 @@ class Log {
   base::Status OpenDirectory();
   base::Status Recover();
   std::vector<FoundFile> FindSegments(const std::vector<std::string>& names);
-  void RecoverLane(Lane& lane, std::vector<FoundFile> files);
+  base::Status FindCursors(otlp::PerSignal<std::vector<AckSet>>& acknowledged);
+  void RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vector<AckSet>& acknowledged);
   std::string CursorPath(otlp::Signal signal, std::string_view name) const;
   void ForgetUnopenedCursors();
   void DiskChanged();
@@ -141,7 +142,8 @@ class Log {
   size_t bytes_ = 0;
   Account account_;
   uint64_t last_serial_ = 0;
-  std::string write_error_;  // of the last write, empty after a good one
+  bool some_unread_ = false;  // of the files: what they hold is not known
+  std::string write_error_;   // of the last write, empty after a good one
 
   // On disk: Blocks in memory that may go, oldest first, and what those of the whole Log take.
   std::deque<Cached> cached_;

@@ -29,11 +29,13 @@ struct SegmentHeader {
   uint64_t segment_id = 0;      // random, of this use of the file
   uint64_t serial = 0;          // counts the segments of a Log
   uint64_t first_sequence = 0;  // of the first frame. What a segment of a lower serial has from here on, is void
+  uint64_t life_first_sequence =
+      0;  // of the life that wrote this. Of what is missing before it, `committed` says nothing
   uint64_t created_unix_ns = 0;
   uint32_t signal = 0;  // otlp::Signal
   uint32_t crc = 0;     // CRC32C of all before
 };
-static_assert(sizeof(SegmentHeader) == 48);
+static_assert(sizeof(SegmentHeader) == 56);
 
 // The header stands in each half of the first 4 KiB, so that one damaged sector does not take the segment with it.
 inline constexpr size_t kSegmentHeaderBytes = 4096;
@@ -56,7 +58,7 @@ struct FrameHeader {
   uint32_t resources = 0;
   uint32_t flags = 0;
   uint32_t payload_crc = 0;
-  uint32_t reserved = 0;  // 0
+  uint32_t reserved = 0;    // 0
   uint32_t header_crc = 0;  // CRC32C of the segment id and all before
 };
 static_assert(sizeof(FrameHeader) == 56);
@@ -71,9 +73,9 @@ void EncodeFrameHeader(FrameHeader header, uint64_t segment_id, base::ByteView p
 std::optional<FrameHeader> DecodeFrameHeader(base::ByteView bytes_untrusted, uint64_t segment_id);
 bool PayloadIsWhole(const FrameHeader& header, uint64_t segment_id, base::ByteView payload_untrusted);
 
-// Calls take(header, offset, payload) for every whole frame of `frames_untrusted`, a part of a segment that begins where
-// a frame does, in the order of their sequences, which are `first_sequence` or more. What is damaged is passed over.
-// Returns where the last whole frame ends.
+// Calls take(header, offset, payload) for every whole frame of `frames_untrusted`, a part of a segment that begins
+// where a frame does, in the order of their sequences, which are `first_sequence` or more. What is damaged is passed
+// over. Returns where the last whole frame ends.
 template <typename Take>
 size_t WalkFrames(base::ByteView frames_untrusted, uint64_t segment_id, uint64_t first_sequence, Take take);
 

@@ -49,9 +49,10 @@ base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::
   if (!size) return std::unexpected(size.error());
   auto first = ReadAll(file_system, fd->get(), 0, kSegmentHeaderBytes);
   if (!first) return std::unexpected(first.error());
-  return FoundFile{.file = std::make_shared<SegmentFile>(std::move(*fd), path, *size),
-                   .header = DecodeSegmentHeader(*first),
-                   .blank = std::all_of(first->data(), first->data() + first->size(), [](uint8_t b) { return b == 0; })};
+  return FoundFile{
+      .file = std::make_shared<SegmentFile>(std::move(*fd), path, *size),
+      .header = DecodeSegmentHeader(*first),
+      .blank = std::all_of(first->data(), first->data() + first->size(), [](uint8_t b) { return b == 0; })};
 }
 
 base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
@@ -60,6 +61,7 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
   Segment& segment = *recovered.segment;
   segment.id = found.header->segment_id;
   segment.first_sequence = found.header->first_sequence;
+  recovered.life_first_sequence = found.header->life_first_sequence;
   segment.file = found.file;
   const auto content = ReadAll(file_system, found.file->fd.get(), kSegmentHeaderBytes,
                                found.file->bytes - std::min<uint64_t>(found.file->bytes, kSegmentHeaderBytes));
@@ -73,7 +75,9 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
                          extents.back().file_offset + extents.back().file_bytes == file_offset &&
                          extents.back().bytes + payload.size() <= kExtentBytes;
     if (!goes_on) {
-      extents.push_back({.first_sequence = frame.sequence, .oldest = AppendedAt(frame, now), .file_offset = file_offset,
+      extents.push_back({.first_sequence = frame.sequence,
+                         .oldest = AppendedAt(frame, now),
+                         .file_offset = file_offset,
                          .block = nullptr});
     }
     Extent& extent = extents.back();

@@ -46,7 +46,7 @@ SegmentPool::SegmentPool(base::Loop& loop, base::FileSystem& file_system, base::
       file_system_(file_system),
       worker_(worker),
       options_(std::move(options)),
-      changed_(std::move(changed)) {}
+      changed_(loop, std::move(changed)) {}
 
 void SegmentPool::Count(const SegmentFile& file) {
   bytes_ += file.bytes;
@@ -86,20 +86,32 @@ void SegmentPool::Give(std::shared_ptr<SegmentFile> file) {
     return Discard(std::move(file));
   }
   ready_.push_back(std::move(file));
-  changed_();
+  changed_.Ask();
 }
 
 void SegmentPool::Discard(std::shared_ptr<SegmentFile> file) {
   worker_.Run([this, file = std::move(file)]() mutable -> base::Loop::Task {
     const uint64_t bytes = file->bytes;
     // An unlinked file that comes back after a power loss holds nothing that its cursors do not know.
-    const auto gone = file_system_.Unlink(file->path);
-    file.reset();
-    return [this, bytes, gone] {
-      if (gone || gone.error() == ENOENT) bytes_ -= bytes;
+    const auto unlinked = file_system_.Unlink(file->path);
+    if (unlinked || unlinked.error() == ENOENT) file.reset();
+    return [this, bytes, file = std::move(file)]() mutable {
+      if (file) {
+        undead_.push_back(std::move(file));
+        return RetryLater();
+      }
+      bytes_ -= bytes;
       MakeMore();
-      changed_();
+      changed_.Ask();
     };
+  });
+}
+
+void SegmentPool::RetryLater() {
+  if (retry_.pending()) return;
+  retry_ = loop_.RunAfter(kRetryAfter, [this] {
+    for (auto& file : std::exchange(undead_, {})) Discard(std::move(file));
+    MakeMore();
   });
 }
 
@@ -138,9 +150,9 @@ void SegmentPool::Make(uint64_t bytes) {
         MakeMore();
       } else {
         bytes_ -= bytes;
-        retry_ = loop_.RunAfter(kRetryAfter, [this] { MakeMore(); });
+        RetryLater();
       }
-      changed_();
+      changed_.Ask();
     };
   });
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/end_of_turn.h"
 #include "base/fd.h"
 #include "base/file_system.h"
 #include "base/loop.h"
@@ -34,8 +35,8 @@ class SegmentPool {
     bool write_ahead = false;
   };
 
-  // Calls `changed` when a file became ready, and when none could be made. `file_system` and `worker`, which
-  // does what blocks, outlive this.
+  // Calls `changed` at the end of a turn in which a file became ready, or none could be made. `file_system` and
+  // `worker`, which does what blocks, outlive this.
   SegmentPool(base::Loop& loop, base::FileSystem& file_system, base::Worker& worker, Options options,
               base::Loop::Task changed);
 
@@ -70,6 +71,7 @@ class SegmentPool {
 
   void MakeMore();
   void Make(uint64_t bytes);
+  void RetryLater();
   static Made MakeFile(base::FileSystem& file_system, const std::string& directory, uint64_t number, uint64_t bytes,
                        bool write_ahead);
 
@@ -77,7 +79,7 @@ class SegmentPool {
   base::FileSystem& file_system_;
   base::Worker& worker_;
   Options options_;
-  base::Loop::Task changed_;
+  base::EndOfTurn changed_;
 
   std::vector<std::shared_ptr<SegmentFile>> ready_;  // the last given back is the next taken: its pages are warm
   uint64_t bytes_ = 0;                               // of all files, those being made included
@@ -85,6 +87,7 @@ class SegmentPool {
   uint64_t wanted_bytes_ = 0;  // of a file longer than usual that somebody waits for
   bool making_ = false;
   std::string error_;
+  std::vector<std::shared_ptr<SegmentFile>> undead_;  // could not be unlinked
   base::Loop::Timer retry_;
 };
 

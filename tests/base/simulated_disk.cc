@@ -187,8 +187,15 @@ void SimulatedDisk::CrashAfter(uint64_t operation) {
 }
 
 void SimulatedDisk::Crash() {
+  {
+    std::lock_guard lock(mutex_);
+    root_->Crash(random_);
+  }
+  Kill();
+}
+
+void SimulatedDisk::Kill() {
   std::lock_guard lock(mutex_);
-  root_->Crash(random_);
   open_.clear();
   faults_.clear();
   crash_after_ = UINT64_MAX;

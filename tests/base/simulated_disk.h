@@ -12,7 +12,7 @@
 // A Sync() that fails loses what it was to save as a crash would; the page cache still shows it, and the next Sync() of
 // the file says OK (as ext4 has it: "fsyncgate").
 //
-// A process that is killed loses nothing: drop what used the disk and open it again.
+// A process that is killed loses nothing: CrashAfter() says when, and Kill() brings the disk back as it was then.
 //
 // Everything is drawn from the seed: the same calls in the same order give the same disk. Any thread. Paths are
 // absolute; the root is there from the beginning. A descriptor is a real one (of /dev/null), so that Fd may close it.
@@ -45,10 +45,12 @@ class SimulatedDisk : public FileSystem {
   void FailOperations(uint64_t first, uint64_t count, int error);
   // The operation, if it is a write of more than one byte, writes only its beginning.
   void ShortenWrite(uint64_t operation);
-  // From this operation on all fail with EIO, and nothing reaches the disk, until Crash().
+  // From this operation on all fail with EIO, and nothing reaches the disk, until Crash() or Kill().
   void CrashAfter(uint64_t operation);
   // The power is lost and comes back: see above. All descriptors are dead, and all faults are over.
   void Crash();
+  // The process ended, the machine did not: descriptors are dead and faults over, the page cache is as it was.
+  void Kill();
 
   // --- What is in a file, past all counting and failing; what is put there is there for good.
   std::vector<uint8_t> Content(const std::string& path) const;

@@ -30,6 +30,9 @@ class SimulatedIo : public Io {
   std::string_view name() const override { return "simulated"; }
   const std::string& reason() const override { return reason_; }
 
+  // Nothing is under way.
+  bool idle() const { return under_way_.empty(); }
+
  private:
   struct Operation {
     int fd;

@@ -24,9 +24,10 @@ constexpr std::string_view kSegmentHeader =
     "8877665544332211"  // segment_id
     "0700000000000000"  // serial
     "e803000000000000"  // first_sequence
+    "8403000000000000"  // life_first_sequence
     "15cd853dfe9c9717"  // created_unix_ns
     "02000000"          // signal
-    "b3a005e2";         // crc
+    "ea099732";         // crc
 constexpr std::string_view kFrame =
     "46524d31"          // magic
     "05000000"          // payload_bytes
@@ -85,11 +86,12 @@ TEST(LogFormat, WritesASegmentHeaderTwice) {
   const base::Bytes block = EncodeSegmentHeader({.segment_id = kId,
                                                  .serial = 7,
                                                  .first_sequence = 1000,
+                                                 .life_first_sequence = 900,
                                                  .created_unix_ns = 1700000000123456789,
                                                  .signal = static_cast<uint32_t>(otlp::Signal::kLogs)});
   ASSERT_EQ(block.size(), 4096u);
-  EXPECT_EQ(Hex(block.view().first(48)), kSegmentHeader);
-  EXPECT_EQ(Hex(block.view().subspan(2048, 48)), kSegmentHeader);
+  EXPECT_EQ(Hex(block.view().first(sizeof(SegmentHeader))), kSegmentHeader);
+  EXPECT_EQ(Hex(block.view().subspan(2048, sizeof(SegmentHeader))), kSegmentHeader);
   EXPECT_EQ(std::ranges::count(block.view(), 0),
             4096 - 2 * std::ranges::count_if(FromHex(kSegmentHeader), std::identity{}));
 }
