@@ -19,7 +19,7 @@ SEED = int(os.environ.get("TRIBUTARY_SEED", time.time_ns()))
 ITEMS_PER_REQUEST = 64
 CONNECTIONS = 4
 IN_FLIGHT = 8
-SECONDS_PER_KILL = 0.2  # of load; what is left of it after the last kill finds a program that lives
+SECONDS_PER_KILL = 0.3  # of load; what is left of it after the last kill finds a program that lives
 
 
 def agent(directory, sink, log):
@@ -46,14 +46,16 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path, start, io):
     with Sink(tmp_path) as sink, start(tmp_path, sink, log) as program:
         with Load(program.grpc, rate=10_000, items_per_request=ITEMS_PER_REQUEST, connections=CONNECTIONS,
                   in_flight=IN_FLIGHT, duration=KILLS * SECONDS_PER_KILL, retry=True, timeout=2) as load:
+            under_load = 0
             for _ in range(KILLS):
                 time.sleep(moments.choice([0.005, 0.05, 0.3]) * moments.random())
+                under_load += load.running()
                 program.kill()
                 program.spawn()
                 if moments.random() < 0.7:  # otherwise it may die while it recovers
                     wait_until(program.ready, "it starts again, whatever it finds")
             wait_until(program.ready, "it starts again, whatever it finds")
-            assert load.running(), "the kills outlasted the load: raise SECONDS_PER_KILL"
+            assert under_load > KILLS / 2, "a machine so slow that the load was over too soon: raise SECONDS_PER_KILL"
             result = load.result()
         assert result["items_ok"] == result["items_sent"] > 0, json.dumps(result)
         seen = wait_until(lambda: (s := sink.run(result["run"]))["unique"] >= result["items_ok"] and s,
@@ -66,7 +68,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path, start, io):
         # sink, or was there without the answer being back: at most a request on each of its streams.
         under_way = KILLS * CONNECTIONS * IN_FLIGHT * ITEMS_PER_REQUEST * 16
         assert seen["duplicates"] <= result["resends"] * ITEMS_PER_REQUEST + under_way
-        print(f"{KILLS} kills: {result['items_ok']} items, {result['resends']} requests sent again, "
+        print(f"{KILLS} kills, {under_load} of them under load: {result['items_ok']} items, {result['resends']} requests sent again, "
               f"{seen['duplicates']} items twice")
 
 
