@@ -1,0 +1,201 @@
+// A Log on a damaged disk: bytes of its files flipped. It starts, gives back every frame that was not hit, and counts
+// exactly those that were, as far as the files tell.
+//
+// The Log is 1 MiB. Of its segment files bytes of headers and of payloads are tried, of its cursor file every one that
+// means something; TRIBUTARY_EVERY_BYTE=1 tries all (20 minutes).
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pipeline/log_format.h"
+#include "tests/base/simulated_disk.h"
+#include "tests/base/simulated_io.h"
+#include "tests/pipeline/log_life.h"
+#include "tests/sanitized.h"
+
+namespace tributary::pipeline {
+namespace {
+
+using Files = std::map<std::string, std::vector<uint8_t>>;
+
+constexpr size_t kSegmentBytes = 128 << 10;
+const std::string kCursor = "/log/cursors/traces.reader";
+
+Log::Options Options(size_t bytes_max) {
+  return {.mode = Log::Mode::kProcess,
+          .bytes_max = bytes_max,
+          .directory = "/log",
+          .memory_bytes_max = 4 << 20,
+          .segment_bytes = kSegmentBytes};
+}
+
+// A frame as it lies in its file.
+struct Placed {
+  std::string path;
+  size_t begin = 0;
+  size_t end = 0;  // of its header and payload
+  uint64_t committed = 0;
+  uint32_t number = 0;  // 0: the Log was closed here
+};
+
+class Damage : public testing::Test {
+ protected:
+  // One life: ~1 MiB of frames, of which some are acknowledged.
+  Files Live(bool close) {
+    base::SimulatedDisk disk(1);
+    auto life =
+        std::make_unique<LogLife>(loop_, disk, std::make_unique<base::SimulatedIo>(loop_, disk, 1), Options(8 << 20));
+    std::mt19937 random(1);
+    for (size_t bytes = 0; bytes < 1 << 20;) {
+      const size_t size = random() % 16 == 0 ? random() % 20'000 : random() % 1'500;
+      life->Append(++frames_, size);
+      bytes += FrameBytes(size);
+      if (frames_ % 8 == 0) life->Settle();
+    }
+    life->Settle();
+    EXPECT_EQ(life->taken.size(), frames_);
+    for (uint32_t i = 0; i < frames_ / 2; ++i) {
+      const auto frame = life->Read(Cursor::From::kLive);
+      if (!frame || (i > frames_ / 4 && i % 3 != 0)) continue;
+      life->cursor().Acknowledge(*frame);
+      acknowledged_.insert(frame->counts().items);
+    }
+    life->Turns(50);
+    if (!close) disk.CrashAfter(disk.operations());
+    life.reset();
+    disk.Kill();
+    Files files;
+    const std::vector<std::string> names = disk.List("/log").value();
+    for (const std::string& name : names) {
+      if (name.starts_with("segment-")) files["/log/" + name] = disk.Content("/log/" + name);
+    }
+    files[kCursor] = disk.Content(kCursor);
+    Place(files);
+    return files;
+  }
+
+  // Finds the frames; those that nobody wants any more may be gone with their files.
+  void Place(const Files& files) {
+    for (const auto& [path, content] : files) {
+      const auto segment = DecodeSegmentHeader(content);
+      if (path == kCursor || !segment) continue;
+      const base::ByteView frames = base::ByteView(content).subspan(kSegmentHeaderBytes);
+      WalkFrames(
+          frames, segment->segment_id, segment->first_sequence,
+          [&](const FrameHeader& header, size_t at, base::ByteView payload) {
+            const size_t begin = kSegmentHeaderBytes + at;
+            placed_.push_back({path, begin, begin + sizeof header + payload.size(), header.committed, header.items});
+          });
+    }
+    std::ranges::sort(placed_, {}, [](const Placed& placed) { return placed.number - 1; });
+  }
+
+  // The next life of `files`, of which the frames that `hit` says are no longer whole.
+  template <typename Hit>
+  void Check(const Files& files, Hit hit) {
+    std::set<uint32_t> expected;
+    uint64_t committed = 0;
+    for (const Placed& placed : placed_) {
+      if (hit(placed)) continue;
+      committed = std::max(committed, placed.committed);
+      if (placed.number != 0 && !acknowledged_.contains(placed.number)) expected.insert(placed.number);
+    }
+    uint64_t damaged = 0;
+    for (const Placed& placed : placed_) {
+      damaged +=
+          hit(placed) && placed.number != 0 && placed.number < committed && !acknowledged_.contains(placed.number);
+    }
+    base::SimulatedDisk disk(1);
+    const auto life = Restart(disk, files);
+    ASSERT_EQ(life->error, "");
+    base::MetricsText metrics;
+    life->log().WriteMetrics(metrics);
+    const std::string line = fmt::format("\ntributary_log_damaged_frames_total {}\n", damaged);
+    ASSERT_NE(metrics.Render().find(line), std::string::npos) << metrics.Render();
+    life->ReadAll(1'000);
+    ASSERT_EQ(std::set(life->read.begin(), life->read.end()), expected);
+    ASSERT_EQ(life->read.size(), expected.size());
+    ASSERT_EQ(life->cursor().totals().held_items, 0u);
+  }
+
+  std::unique_ptr<LogLife> Restart(base::SimulatedDisk& disk, const Files& files) {
+    EXPECT_TRUE(disk.MakeDirectory("/log") && disk.MakeDirectory("/log/cursors"));
+    for (const auto& [path, content] : files) {
+      EXPECT_TRUE(disk.Open(path, O_RDWR | O_CREAT));
+      disk.SetContent(path, content);
+    }
+    // No room for more files than there are: none is made, which would take longer than all the rest.
+    return std::make_unique<LogLife>(loop_, disk, std::make_unique<base::SimulatedIo>(loop_, disk, 1), Options(1));
+  }
+
+  // Whether a byte of a segment file is worth a life.
+  bool IsTried(const std::string& path, size_t at) const {
+    static const bool every_byte = std::getenv("TRIBUTARY_EVERY_BYTE") != nullptr;
+    if (every_byte) return true;
+    if (at % (tests::kSanitized ? 99'991 : 9'973) == 0) return true;
+    if (tests::kSanitized) return false;
+    const auto frame = std::ranges::find_if(
+        placed_, [&](const Placed& placed) { return placed.path == path && at >= placed.begin && at < placed.end; });
+    return frame != placed_.end() && at - frame->begin < sizeof(FrameHeader) && frame->number % 256 == 0;
+  }
+
+  base::Loop loop_;
+  uint32_t frames_ = 0;
+  std::set<uint32_t> acknowledged_;
+  std::vector<Placed> placed_;
+};
+
+TEST_F(Damage, OfOneByteCostsTheFrameItHitsAndNoOther) {
+  Files files = Live(true);
+  for (auto& [path, content] : files) {
+    if (path == kCursor) continue;
+    for (size_t at = 0; at < content.size() && !HasFailure(); ++at) {
+      if (at >= kSegmentHeaderBytes + 1 && !IsTried(path, at)) continue;
+      if (at > 64 && at < 2040 && at % 491 != 0) continue;
+      if (at > 2120 && at < kSegmentHeaderBytes && at % 491 != 0) continue;
+      SCOPED_TRACE(fmt::format("byte {} of {}", at, path));
+      content[at] ^= 0x20;
+      Check(files, [&, hit_path = path](const Placed& placed) {
+        return placed.path == hit_path && placed.begin <= at && at < placed.end;
+      });
+      content[at] ^= 0x20;
+    }
+  }
+}
+
+TEST_F(Damage, OfTheCursorFileBringsFramesAgainAndLosesNone) {
+  Files files = Live(true);
+  std::vector<uint8_t>& content = files[kCursor];
+  std::set<uint32_t> all;
+  for (const Placed& placed : placed_) {
+    if (placed.number != 0) all.insert(placed.number);
+  }
+  for (size_t at = 0; at < content.size() && !HasFailure(); at += tests::kSanitized ? 61 : 1) {
+    if (content[at] == 0 && at % 16 != 0) continue;  // the empty part
+    SCOPED_TRACE(at);
+    content[at] ^= 0x20;
+    base::SimulatedDisk disk(1);
+    const auto life = Restart(disk, files);
+    life->ReadAll(1'000);
+    std::set<uint32_t> lost;
+    const std::set<uint32_t> read(life->read.begin(), life->read.end());
+    for (const uint32_t number : all) {
+      if (!acknowledged_.contains(number) && !read.contains(number)) lost.insert(number);
+    }
+    ASSERT_TRUE(lost.empty()) << "lost " << *lost.begin();
+    ASSERT_EQ(life->read.size(), read.size());
+    ASSERT_TRUE(std::ranges::includes(all, read));
+    content[at] ^= 0x20;
+  }
+}
+
+}  // namespace
+}  // namespace tributary::pipeline
