@@ -29,8 +29,8 @@ class Block {
     size_t size() const { return bytes.size() + lost_bytes; }
   };
 
-  // Of memory; a longer request has a Block of its own. On disk, what is worth reading back at once; in memory, what one
-  // frame that stays may keep from being freed.
+  // Of memory; a longer request has a Block of its own. On disk, what is worth reading back at once; in memory, what
+  // one frame that stays may keep from being freed.
   static constexpr size_t kBytesMaxOnDisk = 256 << 10;
   static constexpr size_t kBytesMaxInMemory = 32 << 10;
 

@@ -54,8 +54,8 @@ class Cursor {
   Cursor(const Cursor&) = delete;
   Cursor& operator=(const Cursor&) = delete;
 
-  // Whether the next `bytes` of requests, or all there are, can be read now. If not they are being fetched, and readable
-  // is called when that is done.
+  // Whether the next `bytes` of requests, or all there are, can be read now. If not they are being fetched, and
+  // readable is called when that is done.
   bool Prepare(From from, size_t bytes);
   // The next unread frame, or nothing when there is none, or none that is in memory. Without a Fork everything that
   // arrived in this life is live.
@@ -90,8 +90,8 @@ class Cursor {
   friend class Lane;
   // What is ahead of a reading position.
   struct Ahead {
-    uint64_t next = 0;           // its sequence, or one below that is not to be read
-    uint64_t end = UINT64_MAX;   // not to be read beyond
+    uint64_t next = 0;          // its sequence, or one below that is not to be read
+    uint64_t end = UINT64_MAX;  // not to be read beyond
     Unread unread;
     // Of `next`, once one knows it. Held until all of it is read, so that what is left of its extent can be told.
     std::shared_ptr<const Block> block;

@@ -156,8 +156,7 @@ void Delivery::CutFrom(Cursor::From from) {
     Frame frame = *cursor_->Next(from);
     if (!fits) {
       const base::ByteView request = frame.bytes();
-      return CutPieces(std::make_shared<CutFrame>(CutFrame{std::move(frame), 0, {}}), request,
-                       options_.batch_items_max,
+      return CutPieces(std::make_shared<CutFrame>(CutFrame{std::move(frame), 0, {}}), request, options_.batch_items_max,
                        options_.batch_bytes_max - std::min(growth, options_.batch_bytes_max / 2));
     }
     shipment->frames.push_back(std::move(frame));
@@ -297,7 +296,8 @@ void Delivery::Repeat(ShipmentPtr shipment, std::optional<base::Nanos> demanded)
     if (!shipment->own_backoff) shipment->own_backoff.emplace(options_.retry);
     when += shipment->own_backoff->Next(demanded);
   }
-  // Enough wait to tell a peer's failure from a request's own. The rest goes back to the Log, which may keep it on disk.
+  // Enough wait to tell a peer's failure from a request's own. The rest goes back to the Log, which may keep it on
+  // disk.
   if (!own_failure && !shipment->cut && to_repeat_.size() >= kWaitingMax && cursor_->PutBack(shipment->frames)) return;
   // While it waits it holds no memory but its frames or its piece of one.
   shipment->outgoing = Outgoing{.signal = signal_};

@@ -10,7 +10,8 @@ Destination::Destination(base::Loop& loop, Log& log, std::string name, otlp::Sig
     : loop_(loop), name_(std::move(name)), sink_(std::move(sink)) {
   for (const otlp::Signal signal : otlp::kSignals) {
     if (!signals.Has(signal)) continue;
-    deliveries_.push_back(std::make_unique<Delivery>(loop, log.OpenCursor(signal, name_), signal, *sink_, view, options));
+    deliveries_.push_back(
+        std::make_unique<Delivery>(loop, log.OpenCursor(signal, name_), signal, *sink_, view, options));
   }
 }
 

@@ -1,5 +1,5 @@
-// Drain: the end of a process' work. Has every Destination send what it has, and says when that is done or the time for it
-// is over. Lives on the loop's thread; destroying it forgets the question.
+// Drain: the end of a process' work. Has every Destination send what it has, and says when that is done or the time for
+// it is over. Lives on the loop's thread; destroying it forgets the question.
 #pragma once
 
 #include <functional>

@@ -18,8 +18,8 @@ constexpr base::Nanos kRetryAfterStalled = std::chrono::seconds(5);
 // spin.
 constexpr size_t kRoomShare = 16;
 
-constexpr std::array<std::string_view, 7> kRefusalNames = {"malformed",    "pressure",         "too_large",
-                                                           "bad_encoding", "bad_content_type", "timeout", "storage"};
+constexpr std::array<std::string_view, 7> kRefusalNames = {"malformed",        "pressure", "too_large", "bad_encoding",
+                                                           "bad_content_type", "timeout",  "storage"};
 
 }  // namespace
 

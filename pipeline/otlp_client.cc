@@ -88,7 +88,8 @@ base::Result<std::unique_ptr<OtlpClient>> OtlpClient::Create(base::Loop& loop, O
   }
   if (options.compression == Encoding::kDeflate) return base::Fail("compression is none, gzip or zstd");
   if (tls) {
-    base::Result<base::TlsContext> context = base::TlsContext::Client(options.tls, {grpc ? "h2" : "http/1.1"}, options.tls_verify);
+    base::Result<base::TlsContext> context =
+        base::TlsContext::Client(options.tls, {grpc ? "h2" : "http/1.1"}, options.tls_verify);
     if (!context) return std::unexpected(context.error());
     pool.tls = std::move(*context);
   }

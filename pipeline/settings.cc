@@ -69,8 +69,7 @@ LogSettings ReadLog(const base::YamlMap& root, std::string_view program) {
   const base::YamlMap log = root.Map("log");
   LogSettings settings;
   settings.mode = log.Choice<Log::Mode>(
-      "mode",
-      {{"memory", Log::Mode::kMemory}, {"process", Log::Mode::kProcess}, {"durable", Log::Mode::kDurable}},
+      "mode", {{"memory", Log::Mode::kMemory}, {"process", Log::Mode::kProcess}, {"durable", Log::Mode::kDurable}},
       settings.mode);
   settings.directory = log.String("directory", DefaultDirectory(program));
   settings.bytes_max = log.Size("limit", kLogBytesMaxMin, uint64_t{1} << 44, settings.bytes_max);
@@ -79,8 +78,7 @@ LogSettings ReadLog(const base::YamlMap& root, std::string_view program) {
       "when_full", {{"refuse", Log::WhenFull::kRefuse}, {"drop_oldest", Log::WhenFull::kDropOldest}},
       settings.when_full);
   settings.io = log.Choice<base::IoKind>(
-      "io",
-      {{"auto", base::IoKind::kAuto}, {"io_uring", base::IoKind::kIoUring}, {"thread", base::IoKind::kThread}},
+      "io", {{"auto", base::IoKind::kAuto}, {"io_uring", base::IoKind::kIoUring}, {"thread", base::IoKind::kThread}},
       settings.io);
   return settings;
 }
@@ -109,8 +107,7 @@ OtlpClient::Options ReadOtlpClient(const base::YamlMap& destination) {
     options.endpoints = {destination.String("endpoint")};
   }
   options.protocol = destination.Choice<OtlpClient::Protocol>(
-      "protocol",
-      {{"grpc", OtlpClient::Protocol::kGrpc}, {"http/protobuf", OtlpClient::Protocol::kHttpProtobuf}},
+      "protocol", {{"grpc", OtlpClient::Protocol::kGrpc}, {"http/protobuf", OtlpClient::Protocol::kHttpProtobuf}},
       options.protocol);
   options.compression = destination.Choice<Encoding>(
       "compression", {{"none", Encoding::kIdentity}, {"gzip", Encoding::kGzip}, {"zstd", Encoding::kZstd}},

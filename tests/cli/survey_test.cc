@@ -128,7 +128,10 @@ TEST_F(SurveyTest, MissesASegmentThatIsGone) {
   EXPECT_TRUE(survey.damaged());
   ASSERT_EQ(survey.missing.size(), 1u);
   EXPECT_EQ(survey.missing[0].end_sequence - survey.missing[0].first_sequence, static_cast<uint64_t>(in_it));
-  EXPECT_EQ(Lost(survey), LostByTheLog());
+  // Of them, the Log misses those that its reader had not acknowledged.
+  const auto wanted =
+      std::ranges::count_if(frames, [&](const auto& frame) { return frame.second.name == gone && frame.first > 120; });
+  EXPECT_EQ(LostByTheLog(), static_cast<uint64_t>(wanted));
 }
 
 TEST_F(SurveyTest, DoesNotMissWhatWasDelivered) {

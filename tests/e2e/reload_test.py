@@ -101,7 +101,9 @@ def test_another_endpoint_takes_over_what_is_under_way(tmp_path, made_by):
 def test_sinks_come_and_go_beside_one_that_stays(tmp_path):
     with Sink(tmp_path) as sink, Sink(tmp_path, "second") as second:
         stays = {"name": "stays", "type": "otlp", "endpoint": f"http://{sink.grpc}", "retry": RETRY}
-        comes_and_goes = {"name": "second", "type": "otlp", "endpoint": f"http://{second.grpc}", "retry": RETRY}
+        # Quick, since it is there for no longer than a batch would wait by default.
+        comes_and_goes = {"name": "second", "type": "otlp", "endpoint": f"http://{second.grpc}", "retry": RETRY,
+                          "batch": {"flush": "5ms"}}
         dead = {"name": "dead", "type": "otlp", "endpoint": f"http://127.0.0.1:{free_port()}", "retry": RETRY}
         file = {"name": "file", "type": "file", "path": str(tmp_path / "telemetry.jsonl")}
         configurations = [{"sinks": sinks} for sinks in ([stays], [stays, comes_and_goes], [dead, stays, file], [file, stays])]
