@@ -191,22 +191,25 @@ bool Cursor::PutBack(const std::vector<Frame>& frames) {
 void Cursor::AddBacklog(Ahead ahead) {
   auto place = std::ranges::lower_bound(backlog_, ahead.next, {}, &Ahead::next);
   place = backlog_.insert(place, std::move(ahead));
-  if (std::next(place) != backlog_.end()) Join(place, std::next(place));
-  if (place != backlog_.begin()) Join(std::prev(place), place);
+  place = JoinWithNext(place);
+  if (place != backlog_.begin()) JoinWithNext(std::prev(place));
   // What was fetched may be far from what is read next.
   std::erase_if(fetches_, [](const auto& fetch) { return fetch.second->block != nullptr; });
 }
 
-void Cursor::Join(std::deque<Ahead>::iterator first, std::deque<Ahead>::iterator second) {
+// Returns where the first of them is afterwards.
+std::deque<Cursor::Ahead>::iterator Cursor::JoinWithNext(std::deque<Ahead>::iterator first) {
+  const auto second = std::next(first);
+  if (second == backlog_.end()) return first;
   const Extent* extent = lane_.Find(first->next).extent;
   const bool begins_midway = extent != nullptr && extent->Has(first->next) && extent->first_sequence < first->next;
   const bool may_be_evicted = file_ != nullptr && first->block == nullptr;
-  if (first->end != second->next || (begins_midway && may_be_evicted)) return;
+  if (first->end != second->next || (begins_midway && may_be_evicted)) return first;
   first->end = second->end;
   first->unread.frames += second->unread.frames;
   first->unread.items += second->unread.items;
   first->unread.bytes += second->unread.bytes;
-  backlog_.erase(second);
+  return std::prev(backlog_.erase(second));
 }
 
 void Cursor::Fork() {

@@ -125,7 +125,7 @@ class Cursor {
   void Lost(Ahead& ahead, const Unread& lost, Loss loss);
   void SkipWhatIsGone(Ahead& ahead);
   void AddBacklog(Ahead ahead);
-  void Join(std::deque<Ahead>::iterator first, std::deque<Ahead>::iterator second);
+  std::deque<Ahead>::iterator JoinWithNext(std::deque<Ahead>::iterator first);
   void LeaveBlock(Ahead& ahead);
   void DropReadBacklog();
   std::optional<base::Time> AppendedAt(const Ahead& ahead, uint64_t sequence) const;
