@@ -24,13 +24,6 @@ double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
-double ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  size_t total_pages = 0, resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return static_cast<double>(resident_pages) * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
 double OpenFds() {
   std::error_code error;
   const std::filesystem::directory_iterator fds("/proc/self/fd", error);
@@ -57,12 +50,22 @@ void TuneAllocator() {
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
-void WriteProcessMetrics(MetricsText& metrics) {
+double ProcessCpuSeconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  metrics.Counter("process_cpu_seconds_total", "User and system CPU time spent, seconds.", {},
-                  Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
-  metrics.Gauge("process_resident_memory_bytes", "Resident memory, bytes.", {}, ResidentBytes());
+  return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+}
+
+double ProcessResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  size_t total_pages = 0, resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  return static_cast<double>(resident_pages) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+void WriteProcessMetrics(MetricsText& metrics) {
+  metrics.Counter("process_cpu_seconds_total", "User and system CPU time spent, seconds.", {}, ProcessCpuSeconds());
+  metrics.Gauge("process_resident_memory_bytes", "Resident memory, bytes.", {}, ProcessResidentBytes());
   metrics.Gauge("process_start_time_seconds", "Start of the process, seconds since the Unix epoch.", {}, StartTime());
   metrics.Gauge("process_open_fds", "Open file descriptors.", {}, OpenFds());
 }

@@ -16,6 +16,11 @@ void SetLogLevel(const std::string& level);
 // a bound, instead of being given back and zeroed again for every request. Call before threads start.
 void TuneAllocator();
 
+// User and system CPU time that all threads of this process spent, the kernel's own for it included, in seconds.
+double ProcessCpuSeconds();
+// The resident memory of this process, in bytes.
+double ProcessResidentBytes();
+
 // process_cpu_seconds_total, process_resident_memory_bytes, process_start_time_seconds and process_open_fds, named as
 // Prometheus' own client libraries name them.
 void WriteProcessMetrics(MetricsText& metrics);

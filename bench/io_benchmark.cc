@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include <cstdlib>
 #include <memory>
@@ -21,6 +20,7 @@
 #include "base/file_system.h"
 #include "base/io.h"
 #include "base/loop.h"
+#include "base/process.h"
 
 namespace tributary::bench {
 namespace {
@@ -29,13 +29,6 @@ using base::ByteView;
 using base::Io;
 
 constexpr size_t kFileBytes = size_t{16} << 20;
-
-double CpuSeconds() {
-  rusage usage;
-  CHECK(::getrusage(RUSAGE_SELF, &usage) == 0);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + time.tv_usec * 1e-6; };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 class AppendedFile {
  public:
@@ -74,9 +67,9 @@ void Measure(benchmark::State& state, AppendedFile& file, size_t bytes, Append a
   double cpu = 0;
   for (auto _ : state) {
     const uint64_t offset = file.Next(state, bytes);
-    const double before = CpuSeconds();
+    const double before = base::ProcessCpuSeconds();
     append(offset);
-    cpu += CpuSeconds() - before;
+    cpu += base::ProcessCpuSeconds() - before;
   }
   const double appended = static_cast<double>(state.iterations()) * static_cast<double>(bytes);
   state.counters["per_item"] = cpu / static_cast<double>(state.iterations());  // in seconds

@@ -1,12 +1,11 @@
 // tributary-load: sends OTLP at a given rate and tells how long the answers took.
-#include <sys/resource.h>
-
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 
 #include "base/loop.h"
+#include "base/process.h"
 #include "base/signals.h"
 #include "bench/load_run.h"
 
@@ -27,15 +26,6 @@ constexpr const char* kAbout =
     "  tributary-load --signal logs --protocol http --endpoint localhost:4318\n"
     "  tributary-load --rate 20000 --duration 60 --retry           nothing may be lost: wait and send again when "
     "refused\n";
-
-double CpuSeconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-}
-double CpuSeconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return CpuSeconds(usage.ru_utime) + CpuSeconds(usage.ru_stime);
-}
 
 uint64_t Sum(const std::map<std::string, uint64_t>& counts) {
   uint64_t sum = 0;
@@ -67,7 +57,7 @@ std::string Json(const LoadRun& run, const LoadOptions& options) {
       totals.rejected_items, run.items_held_back(), totals.requests, Json(totals.refused), Json(totals.lost),
       totals.resends, run.connects(), items / run.seconds(), latency.mean_us(), latency.quantile_us(0.5),
       latency.quantile_us(0.9), latency.quantile_us(0.99), latency.quantile_us(0.999), latency.max_us(),
-      CpuSeconds() * 1e6 / std::max(items, 1.0));
+      base::ProcessCpuSeconds() * 1e6 / std::max(items, 1.0));
 }
 
 void PrintForPeople(const LoadRun& run, const LoadOptions& options) {
