@@ -1,5 +1,5 @@
 # The project's build vocabulary: tributary_library, tributary_program, tributary_test, tributary_script_test,
-# tributary_fuzzer, tributary_benchmark.
+# tributary_fuzzer, tributary_benchmark, tributary_bpf.
 
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -115,4 +115,30 @@ function(tributary_benchmark name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE tributary_flags ${arg_LINK} benchmark::benchmark_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+endfunction()
+
+# tributary_bpf(NAME HEADERS a.h ...): compiles NAME.bpf.c for the kernel and makes the target tributary_bpf_NAME, which gives
+# C++ the header "bpf/NAME.skel.h" and libbpf. The kernel that runs is found at load time (CO-RE): nothing of the build
+# machine's gets in.
+find_program(TRIBUTARY_BPF_CLANG NAMES clang-19 clang REQUIRED)
+find_program(TRIBUTARY_BPFTOOL bpftool HINTS /usr/sbin REQUIRED)
+pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET libbpf)
+function(tributary_bpf name)
+  cmake_parse_arguments(arg "" "" "HEADERS" ${ARGN})
+  set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.bpf.o)
+  set(skeleton ${CMAKE_CURRENT_BINARY_DIR}/${name}.skel.h)
+  # The second -I of the system is for asm/types.h, which a foreign target does not look for. `gen object` leaves the debug
+  # information out, all but BTF.
+  add_custom_command(OUTPUT ${skeleton}
+    COMMAND ${TRIBUTARY_BPF_CLANG} -g -O2 -mcpu=v3 -Wall -Wextra -Werror -target bpf
+      -I ${PROJECT_SOURCE_DIR} -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
+      -c ${CMAKE_CURRENT_SOURCE_DIR}/${name}.bpf.c -o ${object}.debug
+    COMMAND ${TRIBUTARY_BPFTOOL} gen object ${object} ${object}.debug
+    COMMAND ${TRIBUTARY_BPFTOOL} gen skeleton ${object} name ${name}_bpf > ${skeleton}
+    DEPENDS ${name}.bpf.c ${arg_HEADERS} VERBATIM)
+  add_custom_target(tributary_bpf_${name}_skeleton DEPENDS ${skeleton})
+  add_library(tributary_bpf_${name} INTERFACE)
+  add_dependencies(tributary_bpf_${name} tributary_bpf_${name}_skeleton)
+  target_include_directories(tributary_bpf_${name} SYSTEM INTERFACE ${PROJECT_BINARY_DIR})
+  target_link_libraries(tributary_bpf_${name} INTERFACE PkgConfig::LIBBPF)
 endfunction()
