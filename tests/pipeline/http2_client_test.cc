@@ -219,18 +219,26 @@ TEST_F(Http2ClientTest, TakesAnAnswerThatComesBeforeTheRequestIsSent) {
 TEST_F(Http2ClientTest, KeepsTheBytesOfARequestThatIsTakenBackWhileTheyAreBeingSent) {
   // The peer reads nothing for a while: frames that refer to the request's bytes wait in the client.
   std::string body;
-  bool was_reset = false;
+  bool stopped_reading = false, was_reset = false;
   auto peer = Peer(
       [&](RawPeer::Connection& connection, const Frame& frame) {
         if (frame.stream == 1 && frame.flags & kEndStream) return connection.Write(GrpcOk(1));
-        if (frame.type == kHeaders && frame.stream == 3) connection.StopReading();
+        if (frame.type == kHeaders && frame.stream == 3) {
+          connection.StopReading();
+          stopped_reading = true;
+        }
         if (frame.type == kData && frame.stream == 3) body += frame.payload;
         if (frame.type == kRstStream) was_reset = true;
       },
       {{kInitialWindowSize, 1 << 30}});
-  auto client = ConnectTo(*peer, milliseconds(500));
+  const milliseconds timeout(60'000);
+  auto client = ConnectTo(*peer, timeout);
   ASSERT_EQ(Exchange(*client, "connects").kind, Kind::kDelivered);
-  ASSERT_EQ(Exchange(*client, std::string(32 << 20, 'r')).reason, Reason::kTimeout);
+  Post(*client, std::string(32 << 20, 'r'));
+  RunUntil([&] { return stopped_reading; });
+  loop_.Advance(timeout);
+  RunUntilOutcomes(1);
+  ASSERT_EQ(outcomes_[0].reason, Reason::kTimeout);
   peer->connections()[0]->Read();
   RunUntil([&] { return was_reset; });
   EXPECT_GT(body.size(), 100'000u);
