@@ -59,12 +59,12 @@ std::optional<uint64_t> FindLostId(ByteView frames_untrusted) {
     FrameHeader header_untrusted;
     std::memcpy(&header_untrusted, frames_untrusted.data() + at, sizeof header_untrusted);
     const ByteView rest = frames_untrusted.subspan(at + sizeof(FrameHeader));
-    if (header_untrusted.magic != FrameHeader::kMagic || header_untrusted.payload_bytes > rest.size()) continue;
-    if (header_untrusted.payload_bytes > tries) return std::nullopt;
-    tries -= header_untrusted.payload_bytes;
+    if (header_untrusted.magic != FrameHeader::kMagic || header_untrusted.body_bytes() > rest.size()) continue;
+    if (header_untrusted.body_bytes() > tries) return std::nullopt;
+    tries -= header_untrusted.body_bytes();
     const ByteView before_crc = frames_untrusted.subspan(at, offsetof(FrameHeader, header_crc));
     const uint64_t id = IdWithCrc(CrcBefore(before_crc, header_untrusted.header_crc));
-    if (PayloadIsWhole(header_untrusted, id, rest.first(header_untrusted.payload_bytes))) return id;
+    if (BodyIsWhole(header_untrusted, id, rest.first(header_untrusted.body_bytes()))) return id;
   }
   return std::nullopt;
 }

@@ -162,9 +162,9 @@ base::Result<uint64_t> Rewrite(base::FileSystem& file_system, const std::string&
   uint64_t frames = 0;
   const ByteView all = old->bytes;
   pipeline::WalkFrames(all.subspan(std::min(all.size(), kSegmentHeaderBytes)), repair.old_id, repair.first_sequence,
-                       [&](const FrameHeader& frame, size_t offset, ByteView payload) {
+                       [&](const FrameHeader& frame, size_t offset, ByteView body) {
                          if (frame.sequence >= repair.end_sequence) return;
-                         content.Append(all.subspan(kSegmentHeaderBytes + offset, sizeof frame + payload.size()));
+                         content.Append(all.subspan(kSegmentHeaderBytes + offset, sizeof frame + body.size()));
                          while (content.size() % 8 != 0) content.Push(0);
                          frames += (frame.flags & FrameHeader::kEnd) == 0 ? 1 : 0;
                        });

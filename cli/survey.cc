@@ -185,9 +185,9 @@ class Surveyor {
     const ByteView all = file->bytes;
     const ByteView frames = all.subspan(std::min(all.size(), kSegmentHeaderBytes));
     size_t accounted = 0;  // of `frames`
-    const auto take = [&](const FrameHeader& frame, size_t offset, ByteView payload) {
+    const auto take = [&](const FrameHeader& frame, size_t offset, ByteView body) {
       lane.committed = std::max(lane.committed, frame.committed);
-      const size_t before = std::exchange(accounted, offset + pipeline::FrameBytes(payload.size()));
+      const size_t before = std::exchange(accounted, offset + pipeline::FrameBytes(body.size()));
       if (frame.sequence >= segment.void_from) {
         ++segment.void_frames;
         return;
@@ -201,7 +201,7 @@ class Surveyor {
       }
       if ((frame.flags & FrameHeader::kEnd) != 0) return;
       lane.expected = frame.sequence + 1;
-      Count(segment, frame, payload);
+      Count(segment, frame, body);
     };
     pipeline::WalkFrames(frames, segment.header->segment_id, segment.header->first_sequence, take);
     segment.used_bytes = kSegmentHeaderBytes + accounted;
@@ -212,7 +212,7 @@ class Surveyor {
     lane.last_name = segment.name;
   }
 
-  // One beyond the last frame that begins after all that are whole, of whose payload something is missing.
+  // One beyond the last frame that begins after all that are whole, of whose body something is missing.
   static uint64_t EndOfTail(const SegmentFound& segment, ByteView frames, size_t from) {
     uint64_t end = 0;
     const uint64_t id = segment.header->segment_id;
@@ -223,7 +223,7 @@ class Surveyor {
     return end;
   }
 
-  void Count(SegmentFound& segment, const FrameHeader& frame, ByteView payload) {
+  void Count(SegmentFound& segment, const FrameHeader& frame, ByteView body) {
     if (segment.frames++ == 0) {
       segment.first_sequence = frame.sequence;
       segment.oldest_unix_ns = frame.appended_unix_ns;
@@ -243,7 +243,7 @@ class Surveyor {
     }
     segment.wanted_frames += wanted ? 1 : 0;
     segment.wanted_items += wanted ? frame.items : 0;
-    watch_.frame({segment, frame, payload, wanted});
+    watch_.frame({segment, frame, pipeline::PayloadOf(frame, body), wanted});
   }
 
   uint64_t WantedOf(otlp::Signal signal, uint64_t begin, uint64_t end) const {
@@ -290,8 +290,8 @@ class Surveyor {
     segment.state = State::kHeaderLost;
     segment.header = SegmentHeader{.segment_id = *id, .signal = static_cast<uint32_t>(*signal)};
     segment.used_bytes = kSegmentHeaderBytes +
-                         pipeline::WalkFrames(frames, *id, 0, [&](const FrameHeader& frame, size_t, ByteView payload) {
-                           if ((frame.flags & FrameHeader::kEnd) == 0) Count(segment, frame, payload);
+                         pipeline::WalkFrames(frames, *id, 0, [&](const FrameHeader& frame, size_t, ByteView body) {
+                           if ((frame.flags & FrameHeader::kEnd) == 0) Count(segment, frame, body);
                          });
     segment.header->first_sequence = segment.first_sequence;
   }
@@ -300,11 +300,11 @@ class Surveyor {
   static std::optional<otlp::Signal> SignalOf(ByteView frames, uint64_t id) {
     std::vector<otlp::Signal> possible(otlp::kSignals.begin(), otlp::kSignals.end());
     bool any = false;
-    pipeline::WalkFrames(frames, id, 0, [&](const FrameHeader& frame, size_t, ByteView payload) {
+    pipeline::WalkFrames(frames, id, 0, [&](const FrameHeader& frame, size_t, ByteView body) {
       if ((frame.flags & FrameHeader::kEnd) != 0) return;
       any = true;
       std::erase_if(possible, [&](otlp::Signal signal) {
-        const auto counts = otlp::Scan(signal, base::PaddedView::Promise(payload));
+        const auto counts = otlp::Scan(signal, base::PaddedView::Promise(pipeline::PayloadOf(frame, body)));
         return !counts || *counts != otlp::Counts{frame.items, frame.resources};
       });
     });

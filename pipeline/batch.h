@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "otlp/scan.h"
 #include "otlp/signal.h"
+#include "pipeline/origin.h"
 
 namespace tributary::pipeline {
 
@@ -12,6 +13,7 @@ struct Batch {
   otlp::Signal signal;
   otlp::Counts counts;
   base::Bytes bytes;
+  Origin origin = {};
 };
 
 }  // namespace tributary::pipeline

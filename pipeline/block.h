@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -14,19 +15,22 @@
 #include "base/clock.h"
 #include "otlp/scan.h"
 #include "pipeline/log_format.h"
+#include "pipeline/origin.h"
 
 namespace tributary::pipeline {
 
 class Block {
  public:
   struct Record {
-    base::ByteView bytes;  // followed by base::Bytes::kPadding readable ones
+    base::ByteView bytes;   // followed by base::Bytes::kPadding readable ones
+    base::ByteView origin;  // as Encode(Origin) wrote it
     otlp::Counts counts;
     base::Time appended;
     size_t lost_bytes = 0;  // of a frame that could not be read back: what `bytes` would have been
     bool lost = false;
 
     size_t size() const { return bytes.size() + lost_bytes; }
+    size_t body_bytes() const { return origin.size() + size(); }
   };
 
   // Of memory; a longer request has a Block of its own. On disk, what is worth reading back at once; in memory, what
@@ -34,9 +38,11 @@ class Block {
   static constexpr size_t kBytesMaxOnDisk = 256 << 10;
   static constexpr size_t kBytesMaxInMemory = 32 << 10;
 
-  explicit Block(uint64_t first_sequence, size_t bytes_max = kBytesMaxOnDisk)
-      : first_sequence_(first_sequence), bytes_max_(bytes_max) {}
+  // `life_id` is of the life of the Log that its frames were appended in.
+  explicit Block(uint64_t first_sequence, uint64_t life_id, size_t bytes_max = kBytesMaxOnDisk)
+      : first_sequence_(first_sequence), life_id_(life_id), bytes_max_(bytes_max) {}
 
+  uint64_t life_id() const { return life_id_; }
   uint64_t first_sequence() const { return first_sequence_; }
   uint64_t end_sequence() const { return first_sequence_ + records_.size(); }
   const Record& record(uint64_t sequence) const { return records_[sequence - first_sequence_]; }
@@ -46,35 +52,41 @@ class Block {
 
   // What it takes of memory, less what is left of the last chunk.
   size_t memory_bytes() const { return memory_bytes_; }
-  bool TakesAnother(size_t payload_bytes) const {
-    return records_.empty() || memory_bytes_ + payload_bytes < bytes_max_;
-  }
+  bool TakesAnother(size_t body_bytes) const { return records_.empty() || memory_bytes_ + body_bytes < bytes_max_; }
 
-  // Takes a request as the next frame. Before its bytes, or for a long one elsewhere, `header_bytes` of room are left.
-  // Returns how the frame is to be written: header and all, up to a multiple of 8, in one piece or two.
+  // Takes a request as the next frame. Before its bytes, or for a long one elsewhere, is its origin, and before that
+  // `header_bytes` of room, which may be written to. Returns how the frame is to be written: header and all, up to a
+  // multiple of 8, in one piece or two.
   struct Placed {
     uint8_t* header = nullptr;
+    base::ByteView origin;
     base::ByteView payload;
     base::ByteView first;
     base::ByteView second;  // may be empty
   };
-  Placed Add(base::Bytes request, otlp::Counts counts, base::Time appended, size_t header_bytes) {
+  Placed Add(base::Bytes request, const Origin& origin, otlp::Counts counts, base::Time appended, size_t header_bytes) {
     const size_t size = request.size();
-    const size_t padding = (8 - size % 8) % 8;
-    Placed placed;
-    if (size < kAdoptBytesMin) {
-      uint8_t* at = Room(header_bytes + size + padding);
-      std::ranges::copy(request.view(), at + header_bytes);
-      std::memset(at + header_bytes + size, 0, padding);
-      placed = {at, {at + header_bytes, size}, {at, header_bytes + size + padding}, {}};
-    } else {
+    const size_t origin_bytes = EncodedBytes(origin);
+    const size_t before = header_bytes + origin_bytes;
+    const size_t padding = (8 - (before + size) % 8) % 8;
+    const bool adopts = size >= kAdoptBytesMin;
+    uint8_t* at = adopts ? Room(before, 0) : Room(before + size + padding, kChunkBytes);
+    Encode(origin, at + header_bytes);
+    Placed placed{.header = at, .origin = {at + header_bytes, origin_bytes}, .payload = {}, .first = {}, .second = {}};
+    if (adopts) {
       std::memset(request.data() + size, 0, padding);
-      uint8_t* at = header_bytes > 0 ? Room(header_bytes) : nullptr;
-      placed = {at, request.view(), {at, header_bytes}, {request.data(), size + padding}};
+      placed.payload = request.view();
+      placed.first = {at, before};
+      placed.second = {request.data(), size + padding};
       memory_bytes_ += request.capacity() + base::Bytes::kPadding;
       adopted_.push_back(std::move(request));
+    } else {
+      std::ranges::copy(request.view(), at + before);
+      std::memset(at + before + size, 0, padding);
+      placed.payload = {at + before, size};
+      placed.first = {at, before + size + padding};
     }
-    AddRecord({placed.payload, counts, appended});
+    AddRecord({.bytes = placed.payload, .origin = placed.origin, .counts = counts, .appended = appended});
     return placed;
   }
 
@@ -93,23 +105,27 @@ class Block {
 
  private:
   static constexpr size_t kAdoptBytesMin = 16 << 10;
-  static constexpr size_t kChunkBytes = 32 << 10;  // fits every header and every request shorter than kAdoptBytesMin
+  static constexpr size_t kChunkBytes = 32 << 10;
 
-  // 8-aligned memory that never moves.
-  uint8_t* Room(size_t bytes) {
-    if (chunk_used_ + bytes > kChunkBytes) {
-      chunks_.push_back(std::make_unique_for_overwrite<uint8_t[]>(kChunkBytes + base::Bytes::kPadding));
-      chunk_used_ = 0;
+  // 8-aligned memory that never moves; null for none. From a chunk of `chunk_bytes` when the last has not enough left.
+  uint8_t* Room(size_t bytes, size_t chunk_bytes) {
+    if (bytes == 0) return nullptr;
+    bytes = (bytes + 7) & ~size_t{7};
+    if (bytes > chunk_left_.size()) {
+      chunk_bytes = std::max(bytes, chunk_bytes);
+      chunks_.push_back(std::make_unique_for_overwrite<uint8_t[]>(chunk_bytes + base::Bytes::kPadding));
+      chunk_left_ = {chunks_.back().get(), chunk_bytes};
     }
     memory_bytes_ += bytes;
-    return chunks_.back().get() + std::exchange(chunk_used_, chunk_used_ + bytes);
+    return std::exchange(chunk_left_, chunk_left_.subspan(bytes)).data();
   }
 
   uint64_t first_sequence_;
+  uint64_t life_id_;
   size_t bytes_max_;
   std::vector<Record> records_;
   std::vector<std::unique_ptr<uint8_t[]>> chunks_;
-  size_t chunk_used_ = kChunkBytes;
+  std::span<uint8_t> chunk_left_;
   std::vector<base::Bytes> adopted_;
   size_t memory_bytes_ = 0;
 };
@@ -122,6 +138,8 @@ class Frame {
 
   uint64_t sequence() const { return sequence_; }
   base::ByteView bytes() const { return record().bytes; }
+  // Who sent it (Origin::source); empty when that is not known.
+  base::ByteView source() const { return DecodeSource(record().origin); }
   otlp::Counts counts() const { return record().counts; }
   base::Time appended() const { return record().appended; }
 

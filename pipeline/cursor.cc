@@ -260,6 +260,7 @@ void Cursor::StartFetch(const Segment& segment, const Extent& extent) {
   fetch = std::make_shared<Fetch>(Fetch{.cursor = this,
                                         .file = segment.file,
                                         .segment_id = segment.id,
+                                        .life_id = segment.life_id,
                                         .extent = extent,
                                         .bytes = {},
                                         .block = nullptr,
@@ -279,7 +280,8 @@ void Cursor::Fetched(Fetch& fetch, const base::IoResult<size_t>& read) {
     return;
   }
   fetch.bytes.ResizeUninitialized(read.value_or(0));
-  fetch.block = ReadBlock(std::move(fetch.bytes), fetch.segment_id, fetch.extent, lane_.log().loop_.now());
+  fetch.block =
+      ReadBlock(std::move(fetch.bytes), fetch.segment_id, fetch.life_id, fetch.extent, lane_.log().loop_.now());
   notice_.Ask();
 }
 

@@ -101,6 +101,7 @@ class Cursor {
     Cursor* cursor;  // null when that is gone
     std::shared_ptr<SegmentFile> file;
     uint64_t segment_id;
+    uint64_t life_id;
     Extent extent;  // as it was
     base::Bytes bytes;
     std::shared_ptr<const Block> block;  // null while being read

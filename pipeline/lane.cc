@@ -18,9 +18,12 @@ uint64_t RandomId() {
   return id;
 }
 
+size_t BodyBytes(const Batch& batch) { return EncodedBytes(batch.origin) + batch.bytes.size(); }
+
 }  // namespace
 
-Lane::Lane(Log& log, otlp::Signal signal) : log_(log), signal_(signal), flush_(log.loop_, [this] { Flush(); }) {}
+Lane::Lane(Log& log, otlp::Signal signal)
+    : log_(log), signal_(signal), life_id_(RandomId()), flush_(log.loop_, [this] { Flush(); }) {}
 
 Lane::~Lane() { CHECK(cursors_.empty()); }
 
@@ -35,7 +38,7 @@ void Lane::Append(Batch batch, Log::Answer answer) {
   const size_t request_bytes = batch.bytes.size();
   log_.unwritten_bytes_ += request_bytes;
   WatchForStall();
-  if (!unplaced_.empty() || !HasRoom(request_bytes)) {
+  if (!unplaced_.empty() || !HasRoom(BodyBytes(batch))) {
     unplaced_.push_back({std::move(batch), log_.loop_.now(), std::move(answer)});
     return RefuseUnplaceable();
   }
@@ -44,7 +47,7 @@ void Lane::Append(Batch batch, Log::Answer answer) {
 }
 
 void Lane::DiskChanged() {
-  while (!unplaced_.empty() && HasRoom(unplaced_.front().batch.bytes.size())) {
+  while (!unplaced_.empty() && HasRoom(BodyBytes(unplaced_.front().batch))) {
     Unplaced next = std::move(unplaced_.front());
     unplaced_.pop_front();
     waiting_.push_back({next_sequence_, next.since, next.batch.bytes.size(), std::move(next.answer)});
@@ -58,7 +61,9 @@ void Lane::RefuseUnplaceable() {
   while (!unplaced_.empty()) {
     const size_t request_bytes = unplaced_.front().batch.bytes.size();
     const bool failed = !log_.pool_->error().empty();
-    if (!failed && log_.pool_->CanGive(kSegmentHeaderBytes + FrameBytes(request_bytes))) return;
+    if (!failed && log_.pool_->CanGive(kSegmentHeaderBytes + FrameBytes(BodyBytes(unplaced_.front().batch)))) {
+      return;
+    }
     Unplaced refused = std::move(unplaced_.front());
     unplaced_.pop_front();
     log_.unwritten_bytes_ -= request_bytes;
@@ -66,8 +71,8 @@ void Lane::RefuseUnplaceable() {
   }
 }
 
-bool Lane::HasRoom(size_t request_bytes) {
-  const size_t frame_bytes = FrameBytes(request_bytes);
+bool Lane::HasRoom(size_t body_bytes) {
+  const size_t frame_bytes = FrameBytes(body_bytes);
   if (active_ != nullptr && active_->file_used + frame_bytes <= active_->file->bytes) return true;
   return StartSegment(frame_bytes);
 }
@@ -80,6 +85,7 @@ bool Lane::StartSegment(size_t frame_bytes) {
   CloseSegment();
   auto segment = std::make_unique<Segment>();
   segment->id = RandomId();
+  segment->life_id = life_id_;
   segment->first_sequence = next_sequence_;
   segment->file = std::move(file);
   segment->file_used = kSegmentHeaderBytes;
@@ -87,6 +93,7 @@ bool Lane::StartSegment(size_t frame_bytes) {
                                          .serial = ++log_.last_serial_,
                                          .first_sequence = next_sequence_,
                                          .life_first_sequence = life_first_sequence_,
+                                         .life_id = life_id_,
                                          .created_unix_ns = base::UnixNanos(),
                                          .signal = static_cast<uint32_t>(signal_)});
   log_.bytes_ += segment->file_used;
@@ -100,10 +107,12 @@ bool Lane::StartSegment(size_t frame_bytes) {
 // There is room for it.
 void Lane::PlaceFrame(Batch batch) {
   const size_t request_bytes = batch.bytes.size();
-  Extent& extent = ExtentFor(request_bytes);
+  const size_t body_bytes = BodyBytes(batch);
+  Extent& extent = ExtentFor(body_bytes);
   const size_t memory_before = tail_->memory_bytes();
   const size_t header_bytes = on_disk() ? sizeof(FrameHeader) : 0;
-  const Block::Placed placed = tail_->Add(std::move(batch.bytes), batch.counts, log_.loop_.now(), header_bytes);
+  const Block::Placed placed =
+      tail_->Add(std::move(batch.bytes), batch.origin, batch.counts, log_.loop_.now(), header_bytes);
   const uint64_t sequence = next_sequence_++;
   ++extent.frames;
   extent.items += batch.counts.items;
@@ -117,8 +126,8 @@ void Lane::PlaceFrame(Batch batch) {
                      .appended_unix_ns = base::UnixNanos(),
                      .items = batch.counts.items,
                      .resources = batch.counts.resources},
-                    active_->id, placed.payload, placed.header);
-  const size_t frame_bytes = FrameBytes(request_bytes);
+                    active_->id, placed.origin, placed.payload, placed.header);
+  const size_t frame_bytes = FrameBytes(body_bytes);
   extent.file_bytes += frame_bytes;
   active_->file_used += frame_bytes;
   log_.bytes_ += frame_bytes;
@@ -127,17 +136,19 @@ void Lane::PlaceFrame(Batch batch) {
 }
 
 // The Extent that takes the next frame; its Block is `tail_`.
-Extent& Lane::ExtentFor(size_t request_bytes) {
-  if (tail_ != nullptr && tail_->TakesAnother(request_bytes)) return active_->extents.back();
+Extent& Lane::ExtentFor(size_t body_bytes) {
+  if (tail_ != nullptr && tail_->TakesAnother(body_bytes)) return active_->extents.back();
   CloseBlock();
   if (!on_disk()) {
     CloseSegment();
     auto segment = std::make_unique<Segment>();
+    segment->life_id = life_id_;
     segment->first_sequence = next_sequence_;
     active_ = segment.get();
     segments_.push_back(std::move(segment));
   }
-  tail_ = std::make_shared<Block>(next_sequence_, on_disk() ? Block::kBytesMaxOnDisk : Block::kBytesMaxInMemory);
+  tail_ =
+      std::make_shared<Block>(next_sequence_, life_id_, on_disk() ? Block::kBytesMaxOnDisk : Block::kBytesMaxInMemory);
   return active_->extents.emplace_back(Extent{
       .first_sequence = next_sequence_, .oldest = log_.loop_.now(), .file_offset = active_->file_used, .block = tail_});
 }
@@ -265,7 +276,7 @@ void Lane::CutUncommitted(Segment& segment) {
     ++kept.frames;
     kept.items += record.counts.items;
     kept.bytes += record.size();
-    kept.file_bytes += FrameBytes(record.size());
+    kept.file_bytes += FrameBytes(record.body_bytes());
   }
   kept.block->Cut(committed_);
   extent = std::move(kept);
@@ -464,7 +475,7 @@ void Lane::Close() {
   if (active_->file_used + sizeof(FrameHeader) > active_->file->bytes) return;
   uint8_t frame[sizeof(FrameHeader)];
   EncodeFrameHeader({.sequence = next_sequence_, .committed = committed_, .flags = FrameHeader::kEnd}, active_->id, {},
-                    frame);
+                    {}, frame);
   (void)log_.file_system_->Write(active_->file->fd.get(), base::ByteView(frame), active_->file_used);
   if (log_.options_.mode == Log::Mode::kDurable) (void)log_.file_system_->Sync(active_->file->fd.get());
 }

@@ -105,10 +105,10 @@ class Lane {
 
   bool on_disk() const { return log_.on_disk(); }
   void RefuseUnplaceable();
-  bool HasRoom(size_t request_bytes);
+  bool HasRoom(size_t body_bytes);
   bool StartSegment(size_t frame_bytes);
   void PlaceFrame(Batch batch);
-  Extent& ExtentFor(size_t request_bytes);
+  Extent& ExtentFor(size_t body_bytes);
   void AddToGroup(const Block::Placed& placed);
 
   void Flush();
@@ -129,6 +129,7 @@ class Lane {
 
   Log& log_;
   const otlp::Signal signal_;
+  const uint64_t life_id_;
   std::deque<std::unique_ptr<Segment>> segments_;
   Segment* active_ = nullptr;    // the last one, while it takes frames
   std::shared_ptr<Block> tail_;  // of the active segment's last Extent, while it takes frames

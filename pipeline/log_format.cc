@@ -91,9 +91,10 @@ std::optional<SegmentHeader> DecodeSegmentHeader(ByteView block_untrusted) {
   return std::nullopt;
 }
 
-void EncodeFrameHeader(FrameHeader header, uint64_t segment_id, ByteView payload, uint8_t* to) {
+void EncodeFrameHeader(FrameHeader header, uint64_t segment_id, ByteView origin, ByteView payload, uint8_t* to) {
   header.payload_bytes = static_cast<uint32_t>(payload.size());
-  header.payload_crc = Crc(segment_id, payload);
+  header.origin_bytes = static_cast<uint32_t>(origin.size());
+  header.body_crc = base::Crc32c(payload, Crc(segment_id, origin));
   header.header_crc = HeaderCrc(header, segment_id);
   std::memcpy(to, &header, sizeof header);
 }
@@ -106,8 +107,8 @@ std::optional<FrameHeader> DecodeFrameHeader(ByteView bytes_untrusted, uint64_t 
   return header;
 }
 
-bool PayloadIsWhole(const FrameHeader& header, uint64_t segment_id, ByteView payload_untrusted) {
-  return payload_untrusted.size() == header.payload_bytes && Crc(segment_id, payload_untrusted) == header.payload_crc;
+bool BodyIsWhole(const FrameHeader& header, uint64_t segment_id, ByteView body_untrusted) {
+  return body_untrusted.size() == header.body_bytes() && Crc(segment_id, body_untrusted) == header.body_crc;
 }
 
 std::optional<size_t> FindFrame(ByteView frames_untrusted, size_t from, uint64_t segment_id) {

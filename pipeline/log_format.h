@@ -29,13 +29,14 @@ struct SegmentHeader {
   uint64_t segment_id = 0;      // random, of this use of the file
   uint64_t serial = 0;          // counts the segments of a Log
   uint64_t first_sequence = 0;  // of the first frame. What a segment of a lower serial has from here on, is void
-  uint64_t life_first_sequence =
-      0;  // of the life that wrote this. Of what is missing before it, `committed` says nothing
+  // Of the life that wrote this. Of what is missing before it, `committed` says nothing.
+  uint64_t life_first_sequence = 0;
+  uint64_t life_id = 0;  // random, of that life: it gives a sequence to one content only
   uint64_t created_unix_ns = 0;
   uint32_t signal = 0;  // otlp::Signal
   uint32_t crc = 0;     // CRC32C of all before
 };
-static_assert(sizeof(SegmentHeader) == 56);
+static_assert(sizeof(SegmentHeader) == 64);
 
 // The header stands in each half of the first 4 KiB, so that one damaged sector does not take the segment with it.
 inline constexpr size_t kSegmentHeaderBytes = 4096;
@@ -50,34 +51,44 @@ struct FrameHeader {
   static constexpr uint32_t kEnd = 1;             // flags: the Log was closed after this frame, which carries nothing
 
   uint32_t magic = kMagic;
-  uint32_t payload_bytes = 0;  // the request, which follows; zeros bring the next frame to a multiple of 8
+  uint32_t payload_bytes = 0;  // the request, which follows the origin; zeros bring the next frame to a multiple of 8
   uint64_t sequence = 0;       // counts the frames of a signal
   uint64_t committed = 0;      // every frame before this sequence was answered OK when this one was written
   uint64_t appended_unix_ns = 0;
   uint32_t items = 0;
   uint32_t resources = 0;
   uint32_t flags = 0;
-  uint32_t payload_crc = 0;
-  uint32_t reserved = 0;    // 0
-  uint32_t header_crc = 0;  // CRC32C of the segment id and all before
+  uint32_t body_crc = 0;      // CRC32C of the segment id and the body
+  uint32_t origin_bytes = 0;  // of the Origin, which follows this header
+  uint32_t header_crc = 0;    // CRC32C of the segment id and all before
+
+  uint64_t body_bytes() const { return uint64_t{origin_bytes} + payload_bytes; }
 };
 static_assert(sizeof(FrameHeader) == 56);
 
 // What a frame takes in its segment.
-constexpr size_t FrameBytes(size_t payload_bytes) { return (sizeof(FrameHeader) + payload_bytes + 7) & ~size_t{7}; }
+constexpr size_t FrameBytes(size_t body_bytes) { return (sizeof(FrameHeader) + body_bytes + 7) & ~size_t{7}; }
 
-// Fills in both CRCs, and writes the header's bytes to `to`.
-void EncodeFrameHeader(FrameHeader header, uint64_t segment_id, base::ByteView payload, uint8_t* to);
+// Fills in lengths and CRCs, and writes the header's bytes to `to`.
+void EncodeFrameHeader(FrameHeader header, uint64_t segment_id, base::ByteView origin, base::ByteView payload,
+                       uint8_t* to);
 
 // The header at the start of `bytes_untrusted`, once its magic and CRC say that it is one of this segment.
 std::optional<FrameHeader> DecodeFrameHeader(base::ByteView bytes_untrusted, uint64_t segment_id);
-bool PayloadIsWhole(const FrameHeader& header, uint64_t segment_id, base::ByteView payload_untrusted);
+bool BodyIsWhole(const FrameHeader& header, uint64_t segment_id, base::ByteView body_untrusted);
 
-// Calls take(header, offset, payload) for every whole frame of `frames_untrusted`, a part of a segment that begins
+// Calls take(header, offset, body) for every whole frame of `frames_untrusted`, a part of a segment that begins
 // where a frame does, in the order of their sequences, which are `first_sequence` or more. What is damaged is passed
 // over. Returns where the last whole frame ends.
 template <typename Take>
 size_t WalkFrames(base::ByteView frames_untrusted, uint64_t segment_id, uint64_t first_sequence, Take take);
+// The two parts of a whole frame's body.
+inline base::ByteView OriginOf(const FrameHeader& header, base::ByteView body) {
+  return body.first(header.origin_bytes);
+}
+inline base::ByteView PayloadOf(const FrameHeader& header, base::ByteView body) {
+  return body.subspan(header.origin_bytes);
+}
 
 // Where the next whole frame header lies at or after `from`, a multiple of 8, as frames are.
 std::optional<size_t> FindFrame(base::ByteView frames_untrusted, size_t from, uint64_t segment_id);
@@ -108,12 +119,12 @@ size_t WalkFrames(base::ByteView frames_untrusted, uint64_t segment_id, uint64_t
   while (at) {
     const base::ByteView rest = frames_untrusted.subspan(*at);
     const FrameHeader header = DecodeFrameHeader(rest, segment_id).value();
-    // The header is whole, so its length is what was written, if not what was kept.
-    const base::ByteView payload =
-        rest.subspan(sizeof header).first(std::min<size_t>(header.payload_bytes, rest.size() - sizeof header));
-    const size_t next = *at + std::min(FrameBytes(header.payload_bytes), rest.size());
-    if (header.sequence >= first_sequence && PayloadIsWhole(header, segment_id, payload)) {
-      take(header, *at, payload);
+    // The header is whole, so its lengths are what was written, if not what was kept.
+    const base::ByteView body =
+        rest.subspan(sizeof header).first(std::min<size_t>(header.body_bytes(), rest.size() - sizeof header));
+    const size_t next = *at + std::min(FrameBytes(header.body_bytes()), rest.size());
+    if (header.sequence >= first_sequence && BodyIsWhole(header, segment_id, body)) {
+      take(header, *at, body);
       first_sequence = header.sequence + 1;
       end = next;
     }

@@ -60,20 +60,21 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
   RecoveredSegment recovered{.segment = std::make_unique<Segment>()};
   Segment& segment = *recovered.segment;
   segment.id = found.header->segment_id;
+  segment.life_id = found.header->life_id;
   segment.first_sequence = found.header->first_sequence;
   recovered.life_first_sequence = found.header->life_first_sequence;
   segment.file = found.file;
   const auto content = ReadAll(file_system, found.file->fd.get(), kSegmentHeaderBytes,
                                found.file->bytes - std::min<uint64_t>(found.file->bytes, kSegmentHeaderBytes));
   if (!content) return std::unexpected(content.error());
-  const auto take = [&](const FrameHeader& frame, size_t offset, ByteView payload) {
+  const auto take = [&](const FrameHeader& frame, size_t offset, ByteView body) {
     recovered.committed = std::max(recovered.committed, frame.committed);
     if (frame.sequence >= end || (frame.flags & FrameHeader::kEnd) != 0) return;
     const uint64_t file_offset = kSegmentHeaderBytes + offset;
     auto& extents = segment.extents;
     const bool goes_on = !extents.empty() && extents.back().end_sequence() == frame.sequence &&
                          extents.back().file_offset + extents.back().file_bytes == file_offset &&
-                         extents.back().bytes + payload.size() <= kExtentBytes;
+                         extents.back().bytes + frame.payload_bytes <= kExtentBytes;
     if (!goes_on) {
       extents.push_back({.first_sequence = frame.sequence,
                          .oldest = AppendedAt(frame, now),
@@ -83,15 +84,16 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
     Extent& extent = extents.back();
     ++extent.frames;
     extent.items += frame.items;
-    extent.bytes += payload.size();
-    extent.file_bytes += FrameBytes(payload.size());
+    extent.bytes += frame.payload_bytes;
+    extent.file_bytes += FrameBytes(body.size());
   };
   segment.file_used = kSegmentHeaderBytes + WalkFrames(*content, segment.id, segment.first_sequence, take);
   return recovered;
 }
 
-std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, const Extent& extent, base::Time now) {
-  auto block = std::make_shared<Block>(extent.first_sequence);
+std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, uint64_t life_id, const Extent& extent,
+                                       base::Time now) {
+  auto block = std::make_shared<Block>(extent.first_sequence, life_id);
   const ByteView frames_untrusted = bytes.view();
   block->Adopt(std::move(bytes));
   const auto lose_up_to = [&block](uint64_t sequence) {
@@ -99,16 +101,16 @@ std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, c
   };
   uint64_t items = 0;
   uint64_t payload_bytes = 0;
-  WalkFrames(frames_untrusted, segment_id, extent.first_sequence,
-             [&](const FrameHeader& frame, size_t, ByteView payload) {
-               if (!extent.Has(frame.sequence) || (frame.flags & FrameHeader::kEnd) != 0) return;
-               lose_up_to(frame.sequence);
-               block->AddRecord({.bytes = payload,
-                                 .counts = {.items = frame.items, .resources = frame.resources},
-                                 .appended = AppendedAt(frame, now)});
-               items += frame.items;
-               payload_bytes += payload.size();
-             });
+  WalkFrames(frames_untrusted, segment_id, extent.first_sequence, [&](const FrameHeader& frame, size_t, ByteView body) {
+    if (!extent.Has(frame.sequence) || (frame.flags & FrameHeader::kEnd) != 0) return;
+    lose_up_to(frame.sequence);
+    block->AddRecord({.bytes = PayloadOf(frame, body),
+                      .origin = OriginOf(frame, body),
+                      .counts = {.items = frame.items, .resources = frame.resources},
+                      .appended = AppendedAt(frame, now)});
+    items += frame.items;
+    payload_bytes += frame.payload_bytes;
+  });
   lose_up_to(extent.end_sequence());
   for (Block::Record& record : block->records()) {
     if (!record.lost) continue;
@@ -122,7 +124,7 @@ std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, c
 std::shared_ptr<const Block> ReadBlock(base::FileSystem& file_system, const Segment& segment, const Extent& extent,
                                        base::Time now) {
   auto bytes = ReadAll(file_system, segment.file->fd.get(), extent.file_offset, extent.file_bytes);
-  return ReadBlock(bytes ? std::move(*bytes) : base::Bytes(), segment.id, extent, now);
+  return ReadBlock(bytes ? std::move(*bytes) : base::Bytes(), segment.id, segment.life_id, extent, now);
 }
 
 }  // namespace tributary::pipeline

@@ -45,7 +45,8 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
 
 // The frames of an extent, from its `bytes` on disk. Those that are damaged are there as lost ones, among which the
 // items and bytes are shared out that the extent had and the others have not.
-std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, const Extent& extent, base::Time now);
+std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, uint64_t life_id, const Extent& extent,
+                                       base::Time now);
 
 // ReadBlock from the file.
 std::shared_ptr<const Block> ReadBlock(base::FileSystem& file_system, const Segment& segment, const Extent& extent,

@@ -33,6 +33,7 @@ struct Extent {
 
 struct Segment {
   uint64_t id = 0;
+  uint64_t life_id = 0;
   uint64_t first_sequence = 0;
   std::shared_ptr<SegmentFile> file;  // null in memory
   uint64_t file_used = 0;

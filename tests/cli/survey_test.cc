@@ -234,7 +234,7 @@ TEST(LostId, PassesForTheOneThatIsLost) {
     for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
       const std::string payload(sequence * 11, static_cast<char>('a' + sequence));
       uint8_t header[sizeof(pipeline::FrameHeader)];
-      pipeline::EncodeFrameHeader({.sequence = sequence, .items = 1}, id, base::AsBytes(payload), header);
+      pipeline::EncodeFrameHeader({.sequence = sequence, .items = 1}, id, {}, base::AsBytes(payload), header);
       frames.Append(base::ByteView(header));
       frames.Append(payload);
       while (frames.size() % 8 != 0) frames.Push(0);

@@ -90,9 +90,9 @@ class Damage : public testing::Test {
       const base::ByteView frames = base::ByteView(content).subspan(kSegmentHeaderBytes);
       WalkFrames(
           frames, segment->segment_id, segment->first_sequence,
-          [&](const FrameHeader& header, size_t at, base::ByteView payload) {
+          [&](const FrameHeader& header, size_t at, base::ByteView body) {
             const size_t begin = kSegmentHeaderBytes + at;
-            placed_.push_back({path, begin, begin + sizeof header + payload.size(), header.committed, header.items});
+            placed_.push_back({path, begin, begin + sizeof header + body.size(), header.committed, header.items});
           });
     }
     std::ranges::sort(placed_, {}, [](const Placed& placed) { return placed.number - 1; });

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/block.h"
+
 namespace tributary::pipeline {
 namespace {
 
@@ -25,9 +27,10 @@ constexpr std::string_view kSegmentHeader =
     "0700000000000000"  // serial
     "e803000000000000"  // first_sequence
     "8403000000000000"  // life_first_sequence
+    "efcdab8967452301"  // life_id
     "15cd853dfe9c9717"  // created_unix_ns
     "02000000"          // signal
-    "ea099732";         // crc
+    "98e8513e";         // crc
 constexpr std::string_view kFrame =
     "46524d31"          // magic
     "05000000"          // payload_bytes
@@ -37,10 +40,31 @@ constexpr std::string_view kFrame =
     "03000000"          // items
     "02000000"          // resources
     "00000000"          // flags
-    "fbbd5553"          // payload_crc
-    "00000000"          // reserved
+    "fbbd5553"          // body_crc
+    "00000000"          // origin_bytes
     "c8e980ba"          // header_crc
     "68656c6c6f";       // "hello"
+// The same, of which it is known where it came from.
+constexpr std::string_view kFrameWithOrigin =
+    "46524d31"                          // magic
+    "05000000"                          // payload_bytes
+    "d204000000000000"                  // sequence
+    "ce04000000000000"                  // committed
+    "15cd853dfe9c9717"                  // appended_unix_ns
+    "03000000"                          // items
+    "02000000"                          // resources
+    "00000000"                          // flags
+    "fa53d405"                          // body_crc
+    "40000000"                          // origin_bytes
+    "73967f0a"                          // header_crc
+    "08000000"                          // source_bytes
+    "02000000"                          // ranges
+    "efcdab8967452301"                  // stream
+    "5a00000000000000"                  // below
+    "6400000000000000a400000000000000"  // [100, 164)
+    "aa00000000000000ab00000000000000"  // [170, 171)
+    "31302e302e302e37"                  // "10.0.0.7"
+    "68656c6c6f";                       // "hello"
 constexpr std::string_view kCursorSlot =
     "5452494243555231"                  // magic
     "0500000000000000"                  // generation
@@ -87,6 +111,7 @@ TEST(LogFormat, WritesASegmentHeaderTwice) {
                                                  .serial = 7,
                                                  .first_sequence = 1000,
                                                  .life_first_sequence = 900,
+                                                 .life_id = 0x0123456789abcdef,
                                                  .created_unix_ns = 1700000000123456789,
                                                  .signal = static_cast<uint32_t>(otlp::Signal::kLogs)});
   ASSERT_EQ(block.size(), 4096u);
@@ -117,9 +142,35 @@ TEST(LogFormat, WritesAFrame) {
   Buffer frame(sizeof(FrameHeader));
   EncodeFrameHeader(
       {.sequence = 1234, .committed = 1230, .appended_unix_ns = 1700000000123456789, .items = 3, .resources = 2}, kId,
-      payload.view(), frame.data());
+      {}, payload.view(), frame.data());
   EXPECT_EQ(Hex(frame) + Hex(payload.view()), kFrame);
   EXPECT_EQ(FrameBytes(payload.size()), 64u);
+}
+
+TEST(LogFormat, WritesAFrameWithItsOrigin) {
+  const Origin origin{.source = std::make_shared<const std::string>("10.0.0.7"),
+                      .batch = {.stream = 0x0123456789abcdef, .below = 90, .ranges = {{100, 164}, {170, 171}}}};
+  Block block(1234, 0);
+  const Block::Placed placed =
+      block.Add(base::Bytes(base::AsBytes("hello")), origin, {.items = 3, .resources = 2}, {}, sizeof(FrameHeader));
+  EncodeFrameHeader(
+      {.sequence = 1234, .committed = 1230, .appended_unix_ns = 1700000000123456789, .items = 3, .resources = 2}, kId,
+      placed.origin, placed.payload, placed.header);
+  EXPECT_EQ(placed.first.size(), FrameBytes(block.record(1234).body_bytes()));
+  EXPECT_TRUE(placed.second.empty());
+  EXPECT_EQ(Hex(placed.first), std::string(kFrameWithOrigin) + "000000");
+}
+
+TEST(LogFormat, ReadsAFrameWithItsOrigin) {
+  size_t frames = 0;
+  WalkFrames(FromHex(kFrameWithOrigin), kId, 0, [&](const FrameHeader& header, size_t, ByteView body) {
+    ++frames;
+    EXPECT_EQ(base::AsText(PayloadOf(header, body)), "hello");
+    EXPECT_EQ(base::AsText(DecodeSource(OriginOf(header, body))), "10.0.0.7");
+    EXPECT_EQ(DecodeBatchId(OriginOf(header, body)),
+              (BatchId{.stream = 0x0123456789abcdef, .below = 90, .ranges = {{100, 164}, {170, 171}}}));
+  });
+  EXPECT_EQ(frames, 1u);
 }
 
 TEST(LogFormat, RefusesAFrameHeaderWithAnyBitFlippedOrOfAnotherSegment) {
@@ -136,9 +187,9 @@ TEST(LogFormat, RefusesAPayloadWithAnyBitFlippedOrCut) {
   const Buffer frame = FromHex(kFrame);
   const FrameHeader header = DecodeFrameHeader(frame, kId).value();
   const Buffer payload(frame.begin() + sizeof header, frame.end());
-  ASSERT_TRUE(PayloadIsWhole(header, kId, payload));
-  ForEachFlip(payload, [&](const Buffer& flipped) { EXPECT_FALSE(PayloadIsWhole(header, kId, flipped)); });
-  EXPECT_FALSE(PayloadIsWhole(header, kId, ByteView(payload).first(4)));
+  ASSERT_TRUE(BodyIsWhole(header, kId, payload));
+  ForEachFlip(payload, [&](const Buffer& flipped) { EXPECT_FALSE(BodyIsWhole(header, kId, flipped)); });
+  EXPECT_FALSE(BodyIsWhole(header, kId, ByteView(payload).first(4)));
 }
 
 TEST(LogFormat, WritesACursorSlot) { EXPECT_EQ(Hex(EncodeCursor(StateInForce())), kCursorSlot); }
@@ -193,7 +244,7 @@ TEST(LogFormat, FindsTheFramesAroundADamagedOne) {
     const Buffer payload(sequence * 10, static_cast<uint8_t>(sequence));
     places.push_back(frames.size());
     frames.resize(frames.size() + FrameBytes(payload.size()));
-    EncodeFrameHeader({.sequence = sequence}, kId, payload, frames.data() + places.back());
+    EncodeFrameHeader({.sequence = sequence}, kId, {}, payload, frames.data() + places.back());
     std::ranges::copy(payload, frames.begin() + static_cast<ptrdiff_t>(places.back() + sizeof(FrameHeader)));
   }
   const auto walk = [&frames](uint64_t first_sequence) {
