@@ -9,13 +9,14 @@
 
 #include <spdlog/spdlog.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
+#include "base/command_line.h"
 #include "base/loop.h"
 #include "base/process.h"
 #include "base/result.h"
@@ -38,10 +39,11 @@ int RunProgram(const ProgramInfo& info, int argc, char** argv) {
   CLI::App app(info.about, info.name);
   std::string file = info.config_file;
   bool check = false;
-  app.add_option("-c,--config", file, "Configuration file, YAML")->capture_default_str();
+  app.add_option("-c,--config", file, "Configuration file, YAML")->type_name("FILE")->capture_default_str();
   app.add_flag("--check", check, "Say whether the configuration is valid, and end");
   app.set_version_flag("--version", std::string(info.name) + " " + info.version);
-  CLI11_PARSE(app, argc, argv);
+  app.footer("Exit code: 0 it ended as it was told to, 1 it could not start and says why, 2 a wrong argument.");
+  if (const std::optional<int> code = ParseCommandLine(app, argc, argv)) return *code;
 
   const auto fail = [&info](const Error& error) {
     std::fprintf(stderr, "%s: %s\n", info.name, error.message.c_str());

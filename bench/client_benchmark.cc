@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -82,8 +83,8 @@ void Run(base::Loop& loop, pipeline::OtlpClient& client, const pipeline::Outgoin
 void Measure(benchmark::State& state, pipeline::OtlpClient::Protocol protocol) {
   const auto items = static_cast<uint32_t>(state.range(0));
   const auto piece_items = static_cast<uint32_t>(state.range(1));
-  const int requests = items == 1 ? 10'000 : 200'000 / static_cast<int>(items);
   constexpr int kConcurrency = 8;
+  const int requests = items == 1 ? 2'000 : std::max(2 * kConcurrency, 50'000 / static_cast<int>(items));
 
   ServerThread server;
   base::Loop loop;

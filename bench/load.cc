@@ -1,9 +1,10 @@
 // tributary-load: sends OTLP at a given rate and tells how long the answers took.
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
+#include "base/command_line.h"
 #include "base/loop.h"
 #include "base/process.h"
 #include "base/signals.h"
@@ -13,19 +14,19 @@ namespace tributary::bench {
 namespace {
 
 constexpr const char* kAbout =
-    "Sends OTLP requests to ENDPOINT on an open schedule and measures the answers.\n\n"
-    "The schedule does not wait for the server: a request that the limit of requests in flight holds back is late, and "
-    "its\n"
-    "latency counts from when it should have left. Every item carries the run's id and its own number, in its trace "
-    "and span\n"
-    "ids (spans, log records) or its times (data points), from which tributary-sink tells what arrived, what arrived "
-    "twice\n"
-    "and what is missing. Without --retry a refused request is counted and given up.\n\n"
-    "  tributary-load --rate 100000 --items-per-request 512        100,000 spans/s for 10 s to localhost:4317\n"
-    "  tributary-load --rate 0 --connections 2 --in-flight 16      as fast as the server answers\n"
-    "  tributary-load --signal logs --protocol http --endpoint localhost:4318\n"
-    "  tributary-load --rate 20000 --duration 60 --retry           nothing may be lost: wait and send again when "
-    "refused\n";
+    R"(Sends OTLP requests on an open schedule and measures the answers.
+
+The schedule does not wait for the server: a request that the limit of requests in flight holds back is late, and its
+latency counts from when it should have left. Every item carries the run's id and its own number, in its trace and span
+ids (spans, log records) or its times (data points), from which tributary-sink tells what arrived, what arrived twice
+and what is missing. Without --retry a refused request is counted and given up.
+
+  tributary-load --rate 100000 --items-per-request 512        100,000 spans/s for 10 s to localhost:4317
+  tributary-load --rate 0 --connections 2 --in-flight 16      as fast as the server answers
+  tributary-load --signal logs --protocol http --endpoint localhost:4318
+  tributary-load --rate 20000 --duration 60 --retry           nothing may be lost: wait and send again when refused
+
+Exit code: 0 all that was sent is known to have been taken, 1 it is not, 2 a wrong argument.)";
 
 uint64_t Sum(const std::map<std::string, uint64_t>& counts) {
   uint64_t sum = 0;
@@ -110,7 +111,8 @@ int Main(int argc, char** argv) {
   std::map<std::string, otlp::Signal> signals;
   for (const otlp::Signal signal : otlp::kSignals) signals.emplace(otlp::Name(signal), signal);
 
-  app.add_option("--endpoint", endpoint_text, "host:port (localhost:4317, or :4318 for http)");
+  app.add_option("--endpoint", endpoint_text, "Where to send (localhost:4317, with http :4318)")
+      ->type_name("HOST:PORT");
   app.add_option("--protocol", options.protocol, "grpc, or http: OTLP/HTTP with protobuf")
       ->transform(CLI::CheckedTransformer(protocols).description("grpc|http"))
       ->default_str("grpc");
@@ -118,7 +120,7 @@ int Main(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(signals).description("traces|metrics|logs"))
       ->default_str("traces");
   app.add_option("--rate", options.rate, "Items (spans, data points, log records) per second; 0: as fast as possible")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   app.add_option("--items-per-request", options.items_per_request, "Items in each request")
       ->check(CLI::Range(1, 100'000))
@@ -134,7 +136,7 @@ int Main(int argc, char** argv) {
           ->check(CLI::Range(1, 10'000))
           ->capture_default_str();
   app.add_option("--duration", options.duration_s, "Seconds to send for; 0: until --requests or Ctrl-C")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   app.add_option("--requests", options.requests, "Requests to send; 0: no limit")->capture_default_str();
   app.add_flag(
@@ -142,16 +144,16 @@ int Main(int argc, char** argv) {
       "Send what is refused (as OTLP says which may be) or lost again, after the delay the server names or 100 ms,\n"
       "until it is answered OK, also after the end of the schedule");
   app.add_option("--timeout", options.timeout_s, "Seconds to wait for an answer")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, 3600.0))
       ->capture_default_str();
   app.add_flag("--json", json, "Print the result as one line of JSON");
-  CLI11_PARSE(app, argc, argv);
-
-  if (options.protocol == Protocol::kHttp) {
-    if (*in_flight && options.in_flight != 1)
-      return app.exit(CLI::ValidationError("--in-flight", "HTTP/1.1 takes one at a time"));
+  app.callback([&] {
+    if (options.protocol != Protocol::kHttp) return;
+    if (*in_flight && options.in_flight != 1) throw CLI::ValidationError("--in-flight", "HTTP/1.1 takes one at a time");
     options.in_flight = 1;
-  }
+  });
+  if (const std::optional<int> code = base::ParseCommandLine(app, argc, argv)) return *code;
+
   if (endpoint_text.empty()) endpoint_text = options.protocol == Protocol::kGrpc ? "localhost:4317" : "localhost:4318";
   const base::Result<Endpoint> endpoint = ResolveEndpoint(endpoint_text);
   if (!endpoint) {
@@ -172,7 +174,7 @@ int Main(int argc, char** argv) {
     PrintForPeople(run, options);
   }
   // Success is that all that was sent is known to have been taken.
-  return run.totals().items == run.items_sent() && run.items_sent() != 0 ? 0 : 2;
+  return run.totals().items == run.items_sent() && run.items_sent() != 0 ? 0 : 1;
 }
 
 }  // namespace

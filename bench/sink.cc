@@ -1,15 +1,16 @@
 // tributary-sink: a backend for tests and measurements.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/budget.h"
+#include "base/command_line.h"
 #include "base/loop.h"
 #include "base/signals.h"
 #include "base/socket.h"
@@ -23,17 +24,16 @@ namespace {
 using pipeline::HttpResponse;
 
 constexpr const char* kAbout =
-    "Takes OTLP (gRPC and HTTP with protobuf bodies), counts it, keeps nothing, and fails when it is told to.\n\n"
-    "  curl 'localhost:14319/stats'                                   what was taken: by signal, and by run of "
-    "tributary-load\n"
-    "                                                                 how many items arrived, arrived twice or are "
-    "missing\n"
-    "  curl 'localhost:14319/mode?set=unavailable'                    answer UNAVAILABLE, 503\n"
-    "  curl 'localhost:14319/mode?set=throttle&retry_after_ms=500'    the same, with RetryInfo and Retry-After\n"
-    "  curl 'localhost:14319/mode?set=too_large'                      answer RESOURCE_EXHAUSTED, 413\n"
-    "  curl 'localhost:14319/mode?set=stall'                          answer nothing until the mode changes\n"
-    "  curl 'localhost:14319/mode?set=away'                           close all connections, and the ports\n"
-    "  curl 'localhost:14319/mode?set=ok'                             take everything again";
+    R"(Takes OTLP (gRPC and HTTP with protobuf bodies), counts it, keeps nothing, and fails when it is told to.
+
+  curl 'localhost:14319/stats'                                   what was taken, by signal and by run of tributary-load:
+                                                                 how many items arrived, arrived twice or are missing
+  curl 'localhost:14319/mode?set=unavailable'                    answer UNAVAILABLE, 503
+  curl 'localhost:14319/mode?set=throttle&retry_after_ms=500'    the same, with RetryInfo and Retry-After
+  curl 'localhost:14319/mode?set=too_large'                      answer RESOURCE_EXHAUSTED, 413
+  curl 'localhost:14319/mode?set=stall'                          answer nothing until the mode changes
+  curl 'localhost:14319/mode?set=away'                           close all connections, and the ports
+  curl 'localhost:14319/mode?set=ok'                             take everything again)";
 
 constexpr size_t kBudgetBytes = 1 << 30;
 
@@ -129,10 +129,16 @@ class Sink {
 int Main(int argc, char** argv) {
   Sink::Addresses addresses;
   CLI::App app(kAbout, "tributary-sink");
-  app.add_option("--grpc", addresses.grpc, "Address for OTLP/gRPC; empty: none")->capture_default_str();
-  app.add_option("--http", addresses.http, "Address for OTLP/HTTP; empty: none")->capture_default_str();
-  app.add_option("--control", addresses.control, "Address for /stats and /mode")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  app.add_option("--grpc", addresses.grpc, "Address for OTLP/gRPC; empty: none")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  app.add_option("--http", addresses.http, "Address for OTLP/HTTP; empty: none")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  app.add_option("--control", addresses.control, "Address for /stats and /mode")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  if (const std::optional<int> code = base::ParseCommandLine(app, argc, argv)) return *code;
 
   base::Loop loop;
   const base::Signals signals(loop, {SIGINT, SIGTERM}, [&](int) { loop.Stop(); });

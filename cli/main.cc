@@ -1,8 +1,9 @@
 // tributary: answers people's questions about what the agent and the gateway keep.
-#include <CLI/CLI.hpp>
 #include <map>
+#include <optional>
 #include <string>
 
+#include "base/command_line.h"
 #include "cli/fsck.h"
 
 namespace {
@@ -34,7 +35,7 @@ int main(int argc, char** argv) {
   tributary::cli::FsckOptions fsck;
   CLI::App* command = app.add_subcommand("fsck", kAboutFsck);
   command->footer(kFsckExamples);
-  command->add_option("DIR", fsck.directory, "The Log's directory")->required();
+  command->add_option("DIR", fsck.directory, "The Log's directory")->required()->type_name("");
   auto* json = command->add_flag("--json", fsck.json, "Print one JSON object");
   auto* to = command->add_option("--export", fsck.export_file,
                                  "Write every whole frame as a line of OTLP/JSON to FILE, - for standard output");
@@ -53,11 +54,7 @@ int main(int argc, char** argv) {
   json->excludes(to)->excludes(repair);
   repair->excludes(to);
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  if (const std::optional<int> code = tributary::base::ParseCommandLine(app, argc, argv)) return *code;
   if (!signal.empty()) fsck.signal = signals.at(signal);
   return tributary::cli::Fsck(fsck);
 }

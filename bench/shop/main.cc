@@ -1,18 +1,19 @@
 // tributary-shop: twelve services of an imaginary shop, in one process, sending what they would send.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <deque>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
 
 #include "base/clock.h"
+#include "base/command_line.h"
 #include "bench/shop/exporter.h"
 #include "bench/shop/shop.h"
 
@@ -117,12 +118,13 @@ int Main(int argc, char** argv) {
   double traces_per_s = 20;
   CLI::App app(kAbout, "tributary-shop");
   app.add_option("--endpoint", endpoint, "Where OTLP/gRPC is spoken, without TLS")
+      ->type_name("HOST:PORT")
       ->envname("OTEL_EXPORTER_OTLP_ENDPOINT")
       ->capture_default_str();
   app.add_option("--rate", traces_per_s, "Traces per second; one has ten spans on average")
       ->check(CLI::Range(0.1, 10'000.0))
       ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> code = base::ParseCommandLine(app, argc, argv)) return *code;
 
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { interrupted = 1; });
   fmt::print("The shop is open: twelve services, {:g} traces per second, to {}. Ctrl-C closes it.\n", traces_per_s,

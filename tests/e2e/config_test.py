@@ -59,6 +59,15 @@ def test_a_missing_file_is_told(tmp_path):
     assert "none.yaml" in done.stderr and "No such file" in done.stderr
 
 
+@pytest.mark.parametrize("binary", ["tributary-agent", "tributary-gateway", "tributary", "tributary-load",
+                                    "tributary-sink", "tributary-shop"])
+def test_a_wrong_argument_is_told_in_one_line_with_exit_code_2(binary):
+    done = subprocess.run([BIN / binary, "--colour"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert done.stderr == f"{binary}: unexpected argument: --colour ({binary} --help says what there is)\n"
+    assert done.stdout == ""
+
+
 def test_a_reload_applies_and_loses_nothing(tmp_path):
     with Sink(tmp_path, "old") as old, Sink(tmp_path, "new") as new, Agent(tmp_path, old.grpc) as agent:
         with ledger.Watch(agent), Load(agent.grpc, rate=20_000, duration=3, items_per_request=100, retry=True) as load:
