@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "gateway/pages/pages.h"
 #include "otlp/json_text.h"
+#include "pipeline/page_rules.h"
 
 namespace tributary::gateway {
 namespace {
@@ -211,24 +212,10 @@ bool Exists(std::string_view path) {
 }  // namespace
 
 pipeline::HttpService::Admission StorePages::Admit(const HttpHead& head, std::optional<size_t>) {
-  Admission admission;
-  if (head.is_grpc) {
-    admission.rejection.emplace().grpc = pipeline::GrpcStatus{.code = pipeline::GrpcCode::kUnimplemented,
-                                                              .message = "no gRPC here",
-                                                              .retry_delay = {},
-                                                              .bad_request_field = {}};
-  } else if (!Exists(head.path_untrusted)) {
-    admission.rejection = Fail(404, "no such page");
-  } else if (head.method_untrusted != "GET" && head.method_untrusted != "HEAD") {
-    admission.rejection = Fail(405, "only GET is served here");
-    admission.rejection->headers.emplace_back("allow", "GET, HEAD");
-  }
-  return admission;
+  return pipeline::AdmitToPages(head, Exists(head.path_untrusted), "no such page", Fail);
 }
 
-HttpResponse StorePages::OnBodyFault(const HttpHead&, BodyFault) {
-  return Fail(400, "requests for pages have no body");
-}
+HttpResponse StorePages::OnBodyFault(const HttpHead&, BodyFault) { return pipeline::RefusePageBody(Fail); }
 
 void StorePages::OnRequest(const HttpHead& head, base::Bytes, Reply reply) {
   for (const Page& page : kPages) {

@@ -137,22 +137,12 @@ def test_a_file_has_every_field_in_lines_of_json(tmp_path):
         otlp.assert_same(otlp.items([request]), otlp.items(arrived))
 
 
-class Shop(Program):
-    """tributary-shop: ready when it is running."""
-
-    def __init__(self, directory, endpoint):
-        super().__init__(directory, "shop", [BIN / "tributary-shop", "--endpoint", endpoint, "--rate", "50"])
-
-    def _answers(self):
-        return True
-
-
 def test_the_local_store_shows_the_shop(tmp_path):
     pages_port = free_port()
     pages = f"http://127.0.0.1:{pages_port}"
     local = {"name": "local", "type": "local", "path": str(tmp_path / "store.db"), "pages": f"127.0.0.1:{pages_port}"}
     with Gateway(tmp_path, [local]) as gateway, Agent(tmp_path, gateway.grpc) as agent, ledger.Watch(agent, gateway):
-        with Shop(tmp_path, agent.grpc):
+        with Program(tmp_path, "shop", [BIN / "tributary-shop", "--endpoint", agent.grpc, "--rate", "50"]):
             everyone = {"gw", "auth", "api", "ord", "inv", "db", "pay", "cart", "ship", "mail", "rec", "search"}
 
             def services():

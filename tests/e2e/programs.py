@@ -44,9 +44,11 @@ def wait_until(true, what, timeout=20):
 
 
 class Program:
-    """A process. `directory` takes its log and configuration; `name` tells programs of one kind apart."""
+    """A process. `directory` takes its log and configuration; `name` tells programs of one kind apart. It is ready when
+    `ready_page` answers 200, or without one at once."""
 
-    def __init__(self, directory, name, command):
+    def __init__(self, directory, name, command, ready_page=None):
+        self.ready_page = ready_page
         self.log = directory / f"{name}.log"
         self.command = [str(part) for part in command]
         self.process = None
@@ -66,10 +68,12 @@ class Program:
 
     def ready(self):
         assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log.read_text(errors='replace')}"
-        return self._answers()
-
-    def _answers(self):
-        raise NotImplementedError
+        if self.ready_page is None:
+            return True
+        try:
+            return get(self.ready_page)[0] == 200
+        except OSError:
+            return False
 
     def stop(self):
         """Ends it as an operator would; it must end well."""
@@ -106,7 +110,19 @@ class Program:
         self.stop() if exception_type is None else self.kill()
 
 
-class Configured(Program):
+class OtlpServer(Program):
+    """A program that takes OTLP, on `grpc_port` and `http_port`."""
+
+    @property
+    def grpc(self):
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def http(self):
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+class Configured(OtlpServer):
     """tributary-agent or tributary-gateway."""
 
     binary = None
@@ -115,7 +131,8 @@ class Configured(Program):
         self.grpc_port, self.http_port, self.metrics_port, self.health_port = (free_port() for _ in range(4))
         self.config_file = directory / f"{name}.yaml"
         self.configure(config)
-        super().__init__(directory, name, [BIN / self.binary, "--config", self.config_file])
+        super().__init__(directory, name, [BIN / self.binary, "--config", self.config_file],
+                         f"http://127.0.0.1:{self.health_port}/ready")
 
     def configure(self, config):
         """Writes the configuration file; a running process reads it on reload()."""
@@ -131,12 +148,6 @@ class Configured(Program):
     def reload(self):
         self.process.send_signal(signal.SIGHUP)
 
-    def _answers(self):
-        try:
-            return get(f"http://127.0.0.1:{self.health_port}/ready")[0] == 200
-        except OSError:
-            return False
-
     def health(self):
         return json.loads(get(f"http://127.0.0.1:{self.health_port}/ready")[1])
 
@@ -144,14 +155,6 @@ class Configured(Program):
         status, body = get(f"http://127.0.0.1:{self.metrics_port}/metrics")
         assert status == 200
         return body.decode()
-
-    @property
-    def grpc(self):
-        return f"127.0.0.1:{self.grpc_port}"
-
-    @property
-    def http(self):
-        return f"http://127.0.0.1:{self.http_port}"
 
 
 class Agent(Configured):
@@ -171,7 +174,7 @@ class Gateway(Configured):
         super().__init__(directory, name, {"sinks": sinks, **config})
 
 
-class Sink(Program):
+class Sink(OtlpServer):
     """tributary-sink."""
 
     def __init__(self, directory, name="sink"):
@@ -181,21 +184,7 @@ class Sink(Program):
             "--grpc", f"127.0.0.1:{self.grpc_port}",
             "--http", f"127.0.0.1:{self.http_port}",
             "--control", f"127.0.0.1:{self.control_port}",
-        ])
-
-    def _answers(self):
-        try:
-            return get(f"http://127.0.0.1:{self.control_port}/stats")[0] == 200
-        except OSError:
-            return False
-
-    @property
-    def grpc(self):
-        return f"127.0.0.1:{self.grpc_port}"
-
-    @property
-    def http(self):
-        return f"http://127.0.0.1:{self.http_port}"
+        ], f"http://127.0.0.1:{self.control_port}/stats")
 
     def stats(self):
         return json.loads(get(f"http://127.0.0.1:{self.control_port}/stats")[1])
