@@ -48,6 +48,16 @@ class AckSet {
     const auto after = FirstEndingAfter(from);
     return after != ranges_.end() && after->begin <= from ? after->end : from;
   }
+  // Calls take(from, to) for every stretch of [begin, end) that is not in the set, ascending.
+  template <typename Take>
+  void ForEachMissing(uint64_t begin, uint64_t end, Take take) const {
+    for (uint64_t at = FirstMissing(begin); at < end;) {
+      const auto after = FirstEndingAfter(at);
+      const uint64_t to = after == ranges_.end() ? end : std::min(end, after->begin);
+      take(at, to);
+      at = FirstMissing(to);
+    }
+  }
   // One beyond the last.
   uint64_t end() const { return ranges_.empty() ? below_ : ranges_.back().end; }
 

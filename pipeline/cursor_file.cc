@@ -37,7 +37,8 @@ base::IoResult<CursorState> CursorFile::Load(base::FileSystem& file_system, cons
     if (*read == 0) break;
     size += *read;
   }
-  return DecodeCursor(content).value_or(CursorState{});
+  content.resize(size);
+  return DecodeCursor(content).value_or(CursorState{.acknowledged = {}, .may_be_old = true});
 }
 
 CursorFile::CursorFile(const Disk& disk, std::string path, CursorState state)

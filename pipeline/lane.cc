@@ -470,6 +470,17 @@ void Lane::Restore(std::vector<std::unique_ptr<Segment>> segments) {
   may_free_ = true;
 }
 
+void Lane::AcknowledgeWhatIsGone(AckSet& acknowledged) const {
+  uint64_t gone_from = 0;
+  for (const auto& segment : segments_) {
+    for (const Extent& extent : segment->extents) {
+      acknowledged.AddRange(gone_from, extent.first_sequence);
+      gone_from = extent.end_sequence();
+    }
+  }
+  acknowledged.AddRange(gone_from, committed_);
+}
+
 void Lane::Close() {
   if (active_ == nullptr || !on_disk() || writing_ || !groups_.empty()) return;
   if (active_->file_used + sizeof(FrameHeader) > active_->file->bytes) return;

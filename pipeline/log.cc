@@ -7,11 +7,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <utility>
 
 #include "base/check.h"
 #include "pipeline/lane.h"
+#include "pipeline/missing_frames.h"
 
 namespace tributary::pipeline {
 namespace {
@@ -23,19 +23,6 @@ constexpr base::Nanos kExpiryInterval = std::chrono::seconds(10);
 constexpr base::Nanos kSlow = std::chrono::seconds(2);
 // More serials, and more sequences, than files that could not be read may have taken.
 constexpr uint64_t kUnreadMax = uint64_t{1} << 32;
-
-// How many of [begin, end) are not in all of `sets`.
-uint64_t CountMissing(const std::vector<AckSet>& sets, uint64_t begin, uint64_t end) {
-  if (begin >= end) return 0;
-  if (sets.empty()) return end - begin;
-  uint64_t count = 0;
-  for (uint64_t at = begin;; ++at, ++count) {
-    uint64_t missing = end;
-    for (const AckSet& set : sets) missing = std::min(missing, set.FirstMissing(at));
-    if (missing >= end) return count;
-    at = missing;
-  }
-}
 
 // What a Batch costs in memory: its bytes as allocated, or copied, and the bookkeeping around them.
 size_t MemoryCost(const Batch& batch) { return batch.bytes.capacity() + base::Bytes::kPadding + sizeof(Block::Record); }
@@ -94,6 +81,7 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view na
     NoteReadFailure(path, saved.error());
     state = {};
   }
+  lane.AcknowledgeWhatIsGone(state.acknowledged);
   cursor_paths_.insert(path);
   AckSet acknowledged = state.acknowledged;
   const CursorFile::Disk disk{loop_, *file_system_, *io_, *worker_, options_.mode == Mode::kDurable};
@@ -239,8 +227,8 @@ base::Status Log::Recover() {
   const auto names = file_system_->List(directory);
   if (!names) return base::FailErrno(names.error(), "read directory " + directory);
 
-  otlp::PerSignal<std::vector<AckSet>> acknowledged;
-  if (base::Status status = FindCursors(acknowledged); !status) return status;
+  otlp::PerSignal<std::vector<CursorState>> cursors;
+  if (base::Status status = FindCursors(cursors); !status) return status;
   std::vector<FoundFile> found = FindSegments(*names);
   std::ranges::sort(found, {}, [](const FoundFile& file) { return file.header->serial; });
   for (const auto& lane : lanes_.values) {
@@ -248,24 +236,24 @@ base::Status Log::Recover() {
     for (const FoundFile& file : found) {
       if (file.header->signal == static_cast<uint32_t>(lane->signal())) files.push_back(file);
     }
-    RecoverLane(*lane, std::move(files), acknowledged[lane->signal()]);
+    RecoverLane(*lane, std::move(files), cursors[lane->signal()]);
   }
   return {};
 }
 
 // What was acknowledged may be gone from the segments already; its sequences are not given again.
-base::Status Log::FindCursors(otlp::PerSignal<std::vector<AckSet>>& acknowledged) {
+base::Status Log::FindCursors(otlp::PerSignal<std::vector<CursorState>>& cursors) {
   const std::string directory = options_.directory + "/cursors";
   const auto names = file_system_->List(directory);
   if (!names) return base::FailErrno(names.error(), "read directory " + directory);
   for (const std::string& name : *names) {
     for (const auto& lane : lanes_.values) {
       if (!name.starts_with(fmt::format("{}.", otlp::Name(lane->signal())))) continue;
-      const auto state = CursorFile::Load(*file_system_, directory + "/" + name);
-      some_unread_ |= !state;
-      if (!state || state->generation == 0) continue;
-      lane->Reserve(state->acknowledged.end());
-      if (!name.ends_with(".new")) acknowledged[lane->signal()].push_back(state->acknowledged);
+      const auto loaded = CursorFile::Load(*file_system_, directory + "/" + name);
+      some_unread_ |= !loaded;
+      const CursorState state = loaded.value_or(CursorState{.acknowledged = {}, .may_be_old = true});
+      lane->Reserve(state.acknowledged.end());
+      if (!name.ends_with(".new")) cursors[lane->signal()].push_back(state);
     }
   }
   return {};
@@ -302,47 +290,33 @@ std::vector<FoundFile> Log::FindSegments(const std::vector<std::string>& names) 
 }
 
 // `files` are the signal's, by serial.
-void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vector<AckSet>& acknowledged) {
-  std::vector<RecoveredSegment> recovered;
-  uint64_t end = UINT64_MAX;               // of what counts: later segments gave the sequences from here on anew
-  std::map<uint64_t, uint64_t> committed;  // of each life, by its first sequence
+void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vector<CursorState>& cursors) {
+  std::vector<std::unique_ptr<Segment>> segments;
+  MissingFrames missing;
+  uint64_t end = UINT64_MAX;  // of what counts: later segments gave the sequences from here on anew
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
-    auto segment = RecoverSegment(*file_system_, *file, end, loop_.now());
+    auto recovered = RecoverSegment(*file_system_, *file, end, loop_.now());
     end = std::min(end, file->header->first_sequence);
-    if (!segment) {
-      NoteReadFailure(file->file->path, segment.error());
+    if (!recovered) {
+      NoteReadFailure(file->file->path, recovered.error());
       ++account_.damaged_segments;
       some_unread_ = true;
       continue;
     }
-    uint64_t& of_life = committed[segment->life_first_sequence];
-    of_life = std::max(of_life, segment->committed);
-    recovered.push_back(std::move(*segment));
-  }
-  std::ranges::reverse(recovered);
-
-  // What is missing, had been answered OK, and is not known to be delivered.
-  std::optional<uint64_t> expected;
-  const auto expect = [&](uint64_t sequence) {
-    for (const auto& [life_first_sequence, life_committed] : committed) {
-      const uint64_t from = std::max(life_first_sequence, expected.value_or(sequence));
-      account_.damaged_frames += CountMissing(acknowledged, from, std::min(sequence, life_committed));
-    }
-  };
-  std::vector<std::unique_ptr<Segment>> segments;
-  for (RecoveredSegment& segment : recovered) {
-    if (!expected) expected = segment.segment->first_sequence;
-    for (const Extent& extent : segment.segment->extents) {
-      expect(extent.first_sequence);
-      expected = extent.end_sequence();
+    const Segment& segment = *recovered->segment;
+    missing.AddAnswered(file->header->life_first_sequence, recovered->committed);
+    missing.AddExtent(segment.first_sequence, segment.end_sequence());
+    for (const Extent& extent : segment.extents) {
+      missing.AddWhole(extent.first_sequence, extent.end_sequence());
       account_.recovered_items += extent.items;
     }
-    segments.push_back(std::move(segment.segment));
+    segments.push_back(std::move(recovered->segment));
   }
-  const uint64_t end_committed = committed.empty() ? 0 : committed.rbegin()->second;
-  expect(end_committed);
+  account_.damaged_frames += missing.LostTo(cursors).CountIn(0, missing.answered_end());
+
+  std::ranges::reverse(segments);
   lane.Restore(std::move(segments));
-  lane.Reserve(end_committed);
+  lane.Reserve(missing.answered_end());
   if (some_unread_) lane.Reserve(lane.committed() + kUnreadMax);
 }
 

@@ -124,8 +124,8 @@ class Log {
   base::Status OpenDirectory();
   base::Status Recover();
   std::vector<FoundFile> FindSegments(const std::vector<std::string>& names);
-  base::Status FindCursors(otlp::PerSignal<std::vector<AckSet>>& acknowledged);
-  void RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vector<AckSet>& acknowledged);
+  base::Status FindCursors(otlp::PerSignal<std::vector<CursorState>>& cursors);
+  void RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vector<CursorState>& cursors);
   std::string CursorPath(otlp::Signal signal, std::string_view name) const;
   void ForgetUnopenedCursors();
   void DiskChanged();

@@ -54,6 +54,10 @@ std::optional<T> Load(ByteView bytes_untrusted) {
   return loaded;
 }
 
+bool IsBlank(ByteView bytes) {
+  return std::ranges::all_of(bytes, [](uint8_t byte) { return byte == 0; });
+}
+
 std::optional<CursorState> DecodeSlot(ByteView slot_untrusted) {
   const auto slot = Load<CursorSlot>(slot_untrusted);
   if (!slot || slot->magic != kCursorMagic || slot->ranges > kRangesMax) return std::nullopt;
@@ -135,10 +139,14 @@ base::Bytes EncodeCursor(const CursorState& state) {
 
 std::optional<CursorState> DecodeCursor(ByteView file_untrusted) {
   std::optional<CursorState> newest;
+  bool may_be_old = file_untrusted.size() < kCursorFileBytes;
   for (size_t at = 0; at + kCursorSlotBytes <= file_untrusted.size(); at += kCursorSlotBytes) {
-    auto state = DecodeSlot(file_untrusted.subspan(at, kCursorSlotBytes));
+    const ByteView slot = file_untrusted.subspan(at, kCursorSlotBytes);
+    auto state = DecodeSlot(slot);
+    may_be_old |= !state && !IsBlank(slot);
     if (state && (!newest || state->generation > newest->generation)) newest = std::move(state);
   }
+  if (newest) newest->may_be_old = may_be_old;
   return newest;
 }
 

@@ -103,6 +103,7 @@ inline constexpr size_t kCursorFileBytes = 2 * kCursorSlotBytes;
 struct CursorState {
   uint64_t generation = 0;  // of saves; the higher one is in force
   AckSet acknowledged;
+  bool may_be_old = false;  // a slot was damaged, and who knows what it said
 };
 
 // Ranges that do not fit are left out, the youngest first: their frames would be sent again.

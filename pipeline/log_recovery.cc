@@ -62,7 +62,6 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
   segment.id = found.header->segment_id;
   segment.life_id = found.header->life_id;
   segment.first_sequence = found.header->first_sequence;
-  recovered.life_first_sequence = found.header->life_first_sequence;
   segment.file = found.file;
   const auto content = ReadAll(file_system, found.file->fd.get(), kSegmentHeaderBytes,
                                found.file->bytes - std::min<uint64_t>(found.file->bytes, kSegmentHeaderBytes));

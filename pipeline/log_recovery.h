@@ -36,8 +36,7 @@ base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::
 // The frames of a file that has a header, but for those from `end` on, which segments of a higher serial gave anew.
 struct RecoveredSegment {
   std::unique_ptr<Segment> segment;  // its extents are of whole frames only
-  uint64_t life_first_sequence = 0;
-  uint64_t committed = 0;  // the highest that a frame tells, of sequences from life_first_sequence on
+  uint64_t committed = 0;            // the highest that a frame tells, of sequences from life_first_sequence on
 };
 // `now` is when this is; frames tell their times by the real-time clock.
 base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
