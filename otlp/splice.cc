@@ -18,7 +18,9 @@ constexpr uint32_t kResourceAttribute = 1;
 constexpr uint32_t kKeyValueKey = 1;
 constexpr uint32_t kKeyValueValue = 2;
 constexpr uint32_t kAnyValueString = 1;
+constexpr uint32_t kAnyValueArray = 5;
 constexpr uint32_t kAnyValueLast = 7;
+constexpr uint32_t kArrayValueValues = 1;
 
 bool Is(const Field& field, uint32_t number) { return field.number == number && field.type == WireType::kLength; }
 
@@ -187,6 +189,17 @@ void ResourceEdit::SetInt(std::string_view key, int64_t value, Conflict conflict
 void ResourceEdit::SetDouble(std::string_view key, double value, Conflict conflict) {
   Bytes any_value;
   AppendFixed64(any_value, 4, std::bit_cast<uint64_t>(value));
+  Set(key, std::move(any_value), conflict);
+}
+
+void ResourceEdit::SetStrings(std::string_view key, std::initializer_list<std::string_view> values, Conflict conflict) {
+  Bytes array_value, any_value;
+  for (const std::string_view value : values) {
+    Bytes element;
+    AppendLengthDelimited(element, kAnyValueString, value);
+    AppendLengthDelimited(array_value, kArrayValueValues, element);
+  }
+  AppendLengthDelimited(any_value, kAnyValueArray, array_value);
   Set(key, std::move(any_value), conflict);
 }
 

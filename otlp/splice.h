@@ -3,6 +3,7 @@
 // malformed one is a programmer's error). Any thread.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,8 @@ class ResourceEdit {
   void SetInt(std::string_view key, int64_t value, Conflict conflict);
   void SetBool(std::string_view key, bool value, Conflict conflict);
   void SetDouble(std::string_view key, double value, Conflict conflict);
+  // An array of strings.
+  void SetStrings(std::string_view key, std::initializer_list<std::string_view> values, Conflict conflict);
   bool empty() const { return attributes_.empty(); }
   // What it adds to a request per resource container at most, bytes.
   size_t encoded_bytes() const;

@@ -42,15 +42,19 @@ TEST(SpliceResource, AddsAttributesOfEveryKind) {
   edit.SetInt("int", INT64_MIN, kKeep);
   edit.SetBool("bool", true, kKeep);
   edit.SetDouble("double", -0.5, kKeep);
+  edit.SetStrings("texts", {"one", ""}, kKeep);
   ExportTraceServiceRequest request;
   Add(*request.add_resource_spans()->mutable_resource(), "service.name", "checkout");
   const Resource resource = Spliced(Encoded(request), edit).resource_spans(0).resource();
-  ASSERT_EQ(resource.attributes_size(), 5);
+  ASSERT_EQ(resource.attributes_size(), 6);
   EXPECT_EQ(resource.attributes(0).value().string_value(), "checkout");
   EXPECT_EQ(resource.attributes(1).value().string_value(), "größer");
   EXPECT_EQ(resource.attributes(2).value().int_value(), INT64_MIN);
   EXPECT_EQ(resource.attributes(3).value().bool_value(), true);
   EXPECT_EQ(resource.attributes(4).value().double_value(), -0.5);
+  ASSERT_EQ(resource.attributes(5).value().array_value().values_size(), 2);
+  EXPECT_EQ(resource.attributes(5).value().array_value().values(0).string_value(), "one");
+  EXPECT_TRUE(resource.attributes(5).value().array_value().values(1).has_string_value());
 }
 
 TEST(SpliceResource, KeepsOrReplacesAKeyThatIsThere) {
