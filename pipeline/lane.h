@@ -45,7 +45,7 @@ class Lane {
     life_first_sequence_ = next_sequence_ = committed_ = std::max(next_sequence_, sequences_end);
   }
 
-  // Of earlier lives' frames, those that are in no segment: they were delivered, or recovery has counted them.
+  // Adds those of earlier lives' frames that are in no segment any more.
   void AcknowledgeWhatIsGone(AckSet& acknowledged) const;
 
   // What takes the next frame; null when that is not there yet, and in memory, where nothing is gained by knowing it.

@@ -79,9 +79,10 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view na
     state = std::move(*saved);
   } else if (saved.error() != ENOENT) {
     NoteReadFailure(path, saved.error());
-    state = {};
+    state = {.acknowledged = {}, .may_be_old = true};
   }
-  lane.AcknowledgeWhatIsGone(state.acknowledged);
+  // Its new file is whole. What is nowhere, and perhaps was delivered, must not count as lost by that.
+  if (state.may_be_old) lane.AcknowledgeWhatIsGone(state.acknowledged);
   cursor_paths_.insert(path);
   AckSet acknowledged = state.acknowledged;
   const CursorFile::Disk disk{loop_, *file_system_, *io_, *worker_, options_.mode == Mode::kDurable};
