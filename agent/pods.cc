@@ -17,6 +17,14 @@ void Pods::Replace(std::vector<Pod> pods, base::Time now) {
 }
 
 void Pods::Put(Pod pod) {
+  // The kubelet tells of a static pod under the uid that it gave it, the API server under another, which people see.
+  if (pod.static_uid == pod.uid) {
+    const auto known = by_static_uid_.find(pod.uid);
+    if (known != by_static_uid_.end() && known->second->pod.uid != pod.uid) return;
+  } else if (const auto own = pods_.find(pod.static_uid); own != pods_.end()) {
+    Unindex(own->second->pod);
+    pods_.erase(own);
+  }
   std::unique_ptr<Known>& known = pods_[pod.uid];
   if (known != nullptr) {
     known->deleted.reset();

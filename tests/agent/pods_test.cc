@@ -62,6 +62,19 @@ TEST(Pods, KeepsADeletedPodForAWhile) {
   EXPECT_EQ(pods.size(), 0u);
 }
 
+TEST(Pods, PrefersTheNameThatPeopleSeeOfAStaticPod) {
+  Pod mirror = Make("mirror", "s1"), own = Make("own", "s1");
+  mirror.static_uid = own.static_uid = "own";
+  for (const bool mirror_first : {true, false}) {
+    Pods pods;
+    pods.Put(mirror_first ? mirror : own);
+    pods.Put(mirror_first ? own : mirror);
+    EXPECT_EQ(pods.size(), 1u);
+    EXPECT_EQ(pods.Find("own", "").pod->uid, "mirror");
+    EXPECT_EQ(pods.Find("", "s1").pod->uid, "mirror");
+  }
+}
+
 // A StatefulSet's pod comes again under its name, and a late word of the old one's end must not take it away.
 TEST(Pods, TellsPodsOfOneNameApart) {
   Pods pods;
