@@ -27,7 +27,8 @@ Agent::Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> up
   UpdateEdit();
   pipeline_->destinations().push_back(std::make_unique<pipeline::Destination>(
       loop, pipeline_->log(), "upstream", otlp::SignalSet::All(), std::move(upstream),
-      pipeline::Delivery::View{.edit = &edit_, .select = {}}, config_.delivery));
+      pipeline::Delivery::View{.edit = [this](base::ByteView) -> const auto& { return edit_; }, .select = {}},
+      config_.delivery));
 }
 
 base::Status Agent::Reload(Config config) {

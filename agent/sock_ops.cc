@@ -4,20 +4,16 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
-#include <sstream>
+#include <string_view>
 #include <vector>
 
 #include "bpf/identity.skel.h"
 
 namespace tributary::agent {
 namespace {
-
-constexpr ino_t kRootCgroupInode = 1;
 
 // libbpf explains a failure over many lines; they are for whoever asks for them.
 int LogLine(libbpf_print_level, const char* format, va_list arguments) {
@@ -36,22 +32,6 @@ std::unexpected<base::Error> Explain(int error, const std::string& operation) {
 }
 
 }  // namespace
-
-base::Result<std::string> FindCgroupRoot() {
-  std::ifstream mounts("/proc/self/mounts");
-  bool mounted = false;
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream fields(line);
-    std::string device, directory, type;
-    fields >> device >> directory >> type;
-    if (type != "cgroup2") continue;
-    mounted = true;
-    struct stat status{};
-    if (::stat(directory.c_str(), &status) == 0 && status.st_ino == kRootCgroupInode) return directory;
-  }
-  if (!mounted) return base::Fail("no cgroup2 file system is mounted");
-  return base::Fail("only a part of the cgroup hierarchy is visible; mount the host's /sys/fs/cgroup");
-}
 
 base::Result<std::unique_ptr<SockOps>> SockOps::Attach(const std::string& cgroup_directory) {
   libbpf_set_print(LogLine);

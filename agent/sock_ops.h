@@ -20,10 +20,6 @@ struct identity_bpf;  // generated
 
 namespace tributary::agent {
 
-// Where the unified hierarchy's real root is mounted (a cgroup namespace shows its own root, which is not), or what is
-// missing.
-base::Result<std::string> FindCgroupRoot();
-
 class SockOps {
  public:
   // Hears of the connects of every process below `cgroup_directory`, until it is destroyed.

@@ -135,20 +135,19 @@ std::optional<Cursor::From> Delivery::Choose() {
 }
 
 // Splicing adds at most the edit to a resource, and a few bytes of lengths.
-size_t Delivery::GrowthPerResource() const {
+size_t Delivery::GrowthPerResource(base::ByteView source) const {
   constexpr size_t kLengthGrowth = 16;
-  return view_.edit != nullptr ? view_.edit->encoded_bytes() + kLengthGrowth : 0;
+  return view_.edit ? view_.edit(source).encoded_bytes() + kLengthGrowth : 0;
 }
 
 // Cuts one request from what is unread, or several from a frame that is too large for one; none when all that is unread
 // turns out to be lost.
 void Delivery::CutFrom(Cursor::From from) {
-  const size_t growth_per_resource = GrowthPerResource();
   auto shipment = std::make_unique<Shipment>();
   uint64_t items = 0;
   size_t bytes = 0;
   while (const Block::Record* record = cursor_->Peek(from)) {
-    const size_t growth = record->counts.resources * growth_per_resource;
+    const size_t growth = record->counts.resources * GrowthPerResource(DecodeSource(record->origin));
     items += record->counts.items;
     bytes += record->bytes.size() + growth;
     const bool fits = items <= options_.batch_items_max && bytes <= options_.batch_bytes_max;
@@ -219,13 +218,14 @@ void Delivery::Build(Shipment& shipment) {
   shipment.outgoing = Outgoing{.signal = signal_};
   shipment.not_matched = 0;
   if (shipment.cut) {
-    AddRequest(shipment, shipment.piece, shipment.piece_items);
+    AddRequest(shipment, shipment.cut->frame, shipment.piece, shipment.piece_items);
   } else {
-    for (const Frame& frame : shipment.frames) AddRequest(shipment, frame.bytes(), frame.counts().items);
+    for (const Frame& frame : shipment.frames) AddRequest(shipment, frame, frame.bytes(), frame.counts().items);
   }
 }
 
-void Delivery::AddRequest(Shipment& shipment, base::ByteView request, uint32_t items) {
+// `request` is `frame`'s, or a piece of it.
+void Delivery::AddRequest(Shipment& shipment, const Frame& frame, base::ByteView request, uint32_t items) {
   if (view_.select) {
     otlp::Part kept = otlp::FilterResources(signal_, request, view_.select);
     shipment.not_matched += items - kept.items;
@@ -234,11 +234,12 @@ void Delivery::AddRequest(Shipment& shipment, base::ByteView request, uint32_t i
     request = shipment.kept.emplace_back(std::move(kept.request));
   }
   shipment.outgoing.items += items;
-  if (view_.edit != nullptr && !view_.edit->empty()) {
-    otlp::SpliceResource(request, *view_.edit, shipment.outgoing.request);
-  } else {
-    shipment.outgoing.request.Refer(request);
+  if (view_.edit) {
+    if (const otlp::ResourceEdit& edit = view_.edit(frame.source()); !edit.empty()) {
+      return otlp::SpliceResource(request, edit, shipment.outgoing.request);
+    }
   }
+  shipment.outgoing.request.Refer(request);
 }
 
 void Delivery::Finish(ShipmentPtr shipment, Outcome outcome) {

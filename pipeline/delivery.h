@@ -51,7 +51,9 @@ class Delivery {
   };
   // What the destination sees of each frame. Both may change between frames.
   struct View {
-    const otlp::ResourceEdit* edit = nullptr;    // attributes to give; outlives the Delivery
+    // Attributes to give to what came from `source` (Origin::source; empty when not known); valid until the next call.
+    // Empty: none.
+    std::function<const otlp::ResourceEdit&(base::ByteView source)> edit;
     std::function<bool(base::ByteView)> select;  // which resource containers to send; empty: all
   };
 
@@ -123,8 +125,8 @@ class Delivery {
 
   void Launch(ShipmentPtr shipment);
   void Build(Shipment& shipment);
-  void AddRequest(Shipment& shipment, base::ByteView request, uint32_t items);
-  size_t GrowthPerResource() const;
+  void AddRequest(Shipment& shipment, const Frame& frame, base::ByteView request, uint32_t items);
+  size_t GrowthPerResource(base::ByteView source) const;
 
   void Finish(ShipmentPtr shipment, Outcome outcome);
   void Answered(const Shipment& shipment);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,16 +18,21 @@
 
 namespace tributary::pipeline {
 
-// The head of a request: every field comes from the peer.
+// Says who is at the other end of an accepted socket, in an Origin's words (pipeline/origin.h); null when that is not
+// known.
+using SourceOf = std::function<std::shared_ptr<const std::string>(int socket)>;
+
+// The head of a request: every field but `source` comes from the peer.
 struct HttpHead {
   std::string method_untrusted;
   std::string path_untrusted;   // without the query
   std::string query_untrusted;  // after '?', still encoded
   std::string content_type_untrusted;
-  std::string content_encoding_untrusted;   // how the body is compressed, empty when it is not: content-encoding, or
-                                            // grpc-encoding when is_grpc and the message says it is compressed
-  std::optional<base::Nanos> grpc_timeout;  // parsed; nullopt when absent
-  bool is_grpc = false;                     // content-type is application/grpc or begins with application/grpc+ or ;
+  std::string content_encoding_untrusted;     // how the body is compressed, empty when it is not: content-encoding, or
+                                              // grpc-encoding when is_grpc and the message says it is compressed
+  std::optional<base::Nanos> grpc_timeout;    // parsed; nullopt when absent
+  bool is_grpc = false;                       // content-type is application/grpc or begins with application/grpc+ or ;
+  std::shared_ptr<const std::string> source;  // of its connection; null when not known
 };
 
 struct HttpResponse {

@@ -221,6 +221,7 @@ void Http1Connection::OnRequestEnd() {
   if (phase_ == Phase::kDiscarding) return NextRequest();
   if (phase_ != Phase::kBody) return;
   phase_ = Phase::kWaiting;
+  parser_->head.source = connection_.source();
   context_.service.OnRequest(parser_->head, body_.Take(), connection_.ReplyTo(request_));
 }
 

@@ -447,6 +447,7 @@ void Http2Connection::OnRequestEnd(Http2Stream& stream) {
     return Fault(stream, HttpService::BodyFault::kMalformed);
   }
   stream.phase = Phase::kWaiting;
+  stream.head.source = connection_.source();
   context_.service.OnRequest(stream.head, stream.body.Take(), connection_.ReplyTo(static_cast<uint32_t>(stream.id)));
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/budget.h"
@@ -31,6 +32,9 @@ class HttpServer {
   // Returns the address bound, with the port the kernel chose for port 0. `tls` may be null.
   base::Result<base::Address> Listen(const base::Address& address,
                                      std::shared_ptr<const base::TlsContext> tls = nullptr);
+
+  // Of connections accepted from now on. Asked once each, on the loop's thread.
+  void set_source_of(SourceOf source_of) { context_->source_of = std::move(source_of); }
 
   // Stops listening and ends every connection once its requests are answered, or after drain_max.
   void Drain();

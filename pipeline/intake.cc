@@ -35,7 +35,7 @@ base::Nanos Intake::RetryAfter(size_t bytes) const {
   return std::clamp(wait.value_or(kRetryAfterStalled), kRetryAfterMin, kRetryAfterMax);
 }
 
-void Intake::Submit(otlp::Signal signal, base::Bytes request, Answer answer) {
+void Intake::Submit(otlp::Signal signal, base::Bytes request, Origin origin, Answer answer) {
   const auto counts = otlp::Scan(signal, request);
   if (!counts) {
     CountRefused(signal, Refusal::kMalformed);
@@ -46,7 +46,7 @@ void Intake::Submit(otlp::Signal signal, base::Bytes request, Answer answer) {
     Count(signal, 0, bytes);
     return answer({});
   }
-  log_.Append({signal, *counts, std::move(request)},
+  log_.Append({signal, *counts, std::move(request), std::move(origin)},
               [this, signal, bytes, items = counts->items, answer = std::move(answer)](Log::Taken taken) mutable {
                 if (taken == Log::Taken::kYes) {
                   Count(signal, items, bytes);

@@ -41,9 +41,9 @@ class Intake {
   // What the Log would still take.
   size_t room_bytes() const { return log_.bytes_max() > log_.bytes() ? log_.bytes_max() - log_.bytes() : 0; }
 
-  // Scans `request` and appends it. `answer` is called once, on the loop's thread, in this call or later. An empty
-  // request is taken and goes nowhere.
-  void Submit(otlp::Signal signal, base::Bytes request, Answer answer);
+  // Scans `request` and appends it with its `origin`. `answer` is called once, on the loop's thread, in this call or
+  // later. An empty request is taken and goes nowhere.
+  void Submit(otlp::Signal signal, base::Bytes request, Origin origin, Answer answer);
 
   // Servers report what they refused themselves, so that every refusal is in one ledger.
   void CountRefused(otlp::Signal signal, Refusal refusal) { ++refused_[signal][static_cast<size_t>(refusal)]; }

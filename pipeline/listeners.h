@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "base/budget.h"
 #include "base/loop.h"
@@ -27,6 +28,8 @@ class Listeners {
   base::Status Open(const ListenSettings& settings);
 
   AdminService& pages() { return pages_; }
+  // Who sends telemetry, asked of each connection accepted from now on.
+  void set_source_of(SourceOf source_of) { otlp_server_.set_source_of(std::move(source_of)); }
   void set_receive_bytes_max(size_t bytes);
   // Stops taking telemetry: connections are told to end once their requests are answered. The pages stay.
   void Drain();

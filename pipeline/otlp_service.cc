@@ -180,7 +180,7 @@ void OtlpService::OnRequest(const HttpHead& head, base::Bytes body, Reply reply)
   CHECK(signal);  // Admit let it through
   if (auto refusal = Decode(head, *signal, body)) return reply(std::move(*refusal));
 
-  intake_.Submit(*signal, std::move(body),
+  intake_.Submit(*signal, std::move(body), {.source = head.source, .batch = {}},
                  [form = FormOf(head), reply = std::move(reply)](Intake::Verdict verdict) mutable {
                    switch (verdict.kind) {
                      case Intake::Verdict::Kind::kTaken:

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/file_system.h"
@@ -36,6 +37,8 @@ class Pipeline {
   // on where an earlier life's of their names were.
   Destinations& destinations() { return destinations_; }
 
+  // Who sends telemetry; set before Open(), so that no connection is missed.
+  void set_source_of(SourceOf source_of) { listeners_.set_source_of(std::move(source_of)); }
   // Takes telemetry from now on, and shows the pages: /metrics, /live, /ready and /, which is /ready too.
   base::Status Open(const ListenSettings& listen);
   void SetLimits(const LogSettings& log, const MemorySettings& memory);

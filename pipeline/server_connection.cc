@@ -50,6 +50,7 @@ ServerConnection::ServerConnection(std::shared_ptr<ServerContext> context, Strea
       progress_(now()) {
   const double tenth = std::uniform_real_distribution(-0.1, 0.1)(context_->jitter);
   const base::Nanos age_max = context_->options.age_max;
+  if (context_->source_of) source_ = context_->source_of(stream_.fd());
   old_ = now() + age_max + std::chrono::duration_cast<base::Nanos>(age_max * tenth);
 }
 

@@ -77,6 +77,7 @@ struct ServerContext : std::enable_shared_from_this<ServerContext> {
   std::vector<std::unique_ptr<Http2Stream>> spare_streams;  // with the memory of their strings
   std::vector<std::shared_ptr<ServerConnection>> to_flush;
   std::minstd_rand jitter;
+  SourceOf source_of;  // may be empty
 };
 
 // What a peer speaks. Owned by its ServerConnection, which tells it what happens and when to produce output.
@@ -123,6 +124,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   // For protocols.
   ServerContext& context() { return *context_; }
   base::Time now() const { return context_->loop.now(); }
+  const std::shared_ptr<const std::string>& source() const { return source_; }
   HttpService::Reply ReplyTo(uint32_t request);
   void FlushAtEndOfTurn();
   void CloseAtEndOfTurn();  // without saying goodbye
@@ -156,6 +158,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   std::shared_ptr<ServerContext> context_;
   base::Stream stream_;
   base::Reservation reservation_;
+  std::shared_ptr<const std::string> source_;
   base::Loop::Watch watch_;
   State state_ = State::kHandshake;
   std::unique_ptr<HttpProtocol> protocol_;

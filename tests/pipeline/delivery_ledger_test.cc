@@ -39,7 +39,9 @@ class RandomPeer {
  public:
   explicit RandomPeer(uint32_t seed) : random_(seed), select_(random_() % 3 == 0) {
     if (random_() % 2 == 0) edit_.SetString("k8s.pod.name", "pod-7", otlp::ResourceEdit::Conflict::kReplace);
-    rig_.emplace(RandomOptions(random_), Delivery::View{.edit = &edit_, .select = select_ ? Wanted : nullptr},
+    rig_.emplace(RandomOptions(random_),
+                 Delivery::View{.edit = [this](base::ByteView) -> const auto& { return edit_; },
+                                .select = select_ ? Wanted : nullptr},
                  otlp::SignalSet::All(), 20'000 + random_() % 200'000);
     rig_->sink().script = Script();
   }

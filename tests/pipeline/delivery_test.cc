@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "otlp/partition.h"
+#include "otlp/splice.h"
 #include "pipeline/destination.h"
 #include "tests/pipeline/delivery_rig.h"
 
@@ -150,7 +152,7 @@ TEST(Delivery, CountsTheAttributesItGivesAgainstTheSizeOfARequest) {
   edit.SetString("k8s.pod.name", std::string(300, 'x'), otlp::ResourceEdit::Conflict::kReplace);
   Delivery::Options options = Eager();
   options.batch_bytes_max = 5'000;
-  DeliveryRig rig(options, {.edit = &edit});
+  DeliveryRig rig(options, {.edit = [&edit](base::ByteView) -> const auto& { return edit; }, .select = {}});
   size_t largest = 0;
   rig.sink().script = [&](const Request& request) {
     largest = std::max(largest, request.bytes);
@@ -161,6 +163,31 @@ TEST(Delivery, CountsTheAttributesItGivesAgainstTheSizeOfARequest) {
   EXPECT_EQ(rig.account(kTraces), (Account{.received = 200, .delivered = 200}));
   EXPECT_LE(largest, 5'000u);
   EXPECT_GT(largest, 3'500u);
+}
+
+TEST(Delivery, GivesEachFrameTheAttributesOfItsSource) {
+  otlp::ResourceEdit edit;
+  const auto edit_of = [&edit](base::ByteView source) -> const otlp::ResourceEdit& {
+    edit.SetString("k8s.pod.name", base::AsText(source), otlp::ResourceEdit::Conflict::kReplace);
+    return edit;
+  };
+  DeliveryRig rig(Eager(), {.edit = edit_of, .select = {}});
+  const std::vector<std::string> pods = {"pod-2", "", "pod-1", "pod-2"};
+  for (uint64_t i = 0; i < pods.size(); ++i) {
+    const auto source = pods[i].empty() ? nullptr : std::make_shared<const std::string>(pods[i]);
+    rig.log().Append({kTraces, {1, 1}, test::MakeRequest(kTraces, {{"a", {i}}}), {.source = source, .batch = {}}},
+                     [](Log::Taken taken) { EXPECT_EQ(taken, Log::Taken::kYes); });
+  }
+  rig.Turn();
+  ASSERT_EQ(rig.sink().pending.size(), 1u);
+  EXPECT_EQ(rig.sink().pending[0].request.items, Numbers(0, 4));
+  std::vector<std::string> given;
+  const base::Bytes sent(std::string_view(rig.sink().pending[0].content));
+  otlp::FilterResources(kTraces, sent, [&given](base::ByteView container) {
+    given.emplace_back(otlp::ResourceStringAttribute(container, "k8s.pod.name").value_or("none"));
+    return true;
+  });
+  EXPECT_EQ(given, pods);
 }
 
 TEST(Delivery, HasMoreUnderWayWithEachRoundOfSuccessesUpToItsMaximum) {

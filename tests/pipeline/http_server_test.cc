@@ -87,6 +87,26 @@ TEST_F(Server, ListensOnManyAddresses) {
   EXPECT_EQ(server_->counters().accepted, 3u);
 }
 
+TEST_F(Server, AsksOncePerConnectionWhoItIsAndTellsTheService) {
+  Serve();
+  std::vector<base::Address> asked;
+  server_->set_source_of([&asked](int socket) {
+    asked.push_back(base::LocalAddress(socket));
+    return std::make_shared<const std::string>("sender " + std::to_string(asked.size()));
+  });
+  const base::Address address = Listen("127.0.0.1:0");
+  base::Stream twice = Connect(address);
+  ASSERT_EQ(Shake(twice), Kind::kOk);
+  Send(twice, "GET / HTTP/1.1\r\nHost: a\r\n\r\n" + std::string(kRequest));
+  EXPECT_TRUE(ReadAll(twice).ends_with("done"));
+  Ask(address);
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0].ToString(), address.ToString());
+  std::vector<std::string> told;
+  for (const auto& received : service_.received) told.push_back(*received.head.source);
+  EXPECT_EQ(told, (std::vector<std::string>{"sender 1", "sender 1", "sender 2"}));
+}
+
 TEST_F(Server, SaysWhatItCannotListenOn) {
   Serve();
   const base::Address taken = Listen("127.0.0.1:0");

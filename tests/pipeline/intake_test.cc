@@ -21,7 +21,7 @@ class IntakeTest : public testing::Test {
  protected:
   Intake::Verdict Submit(Signal signal, base::Bytes request) {
     std::optional<Intake::Verdict> verdict;
-    intake_.Submit(signal, std::move(request), [&](Intake::Verdict answer) { verdict = std::move(answer); });
+    intake_.Submit(signal, std::move(request), {}, [&](Intake::Verdict answer) { verdict = std::move(answer); });
     return verdict.value();
   }
   // Takes requests until there is no room for another.
