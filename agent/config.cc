@@ -20,6 +20,9 @@ base::Result<Config> Read(base::Result<base::YamlDocument> document) {
   config.detect_host = resource.Bool("detect", config.detect_host);
   for (const auto& [key, value] : resource.StringMap("attributes")) config.resource_attributes.emplace_back(key, value);
 
+  const bool keeps_files = config.log.mode != pipeline::Log::Mode::kMemory;
+  config.kubernetes = ReadKubernetes(root, keeps_files ? config.log.directory : "");
+
   const base::YamlMap upstream = root.Map("upstream");
   config.upstream = pipeline::ReadOtlpClient(upstream);
   config.delivery = pipeline::ReadDeliveryOptions(upstream);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/kubernetes_settings.h"
 #include "base/result.h"
 #include "pipeline/delivery.h"
 #include "pipeline/otlp_client.h"
@@ -21,6 +22,7 @@ struct Config {
   pipeline::MemorySettings memory;
   bool detect_host = true;
   std::vector<std::pair<std::string, std::string>> resource_attributes;
+  KubernetesSettings kubernetes;
   pipeline::OtlpClient::Options upstream;
   pipeline::Delivery::Options delivery;
   std::string log_level = "info";

@@ -20,6 +20,8 @@ class HttpGet {
     std::string token_file;          // a bearer token; empty: none is sent
     std::string ca_file;             // PEM; empty: the host's
     bool verify_certificate = true;  // false only for a server on this host
+
+    bool operator==(const Credentials&) const = default;
   };
 
   explicit HttpGet(Credentials credentials);

@@ -32,6 +32,8 @@ class Kubernetes {
     std::string cache_file;  // empty: none
     PodFields fields;
     pipeline::Backoff::Options retry = {.initial = std::chrono::milliseconds(500), .max = std::chrono::seconds(30)};
+
+    bool operator==(const Options&) const = default;
   };
 
   // `pods` outlives it, and has what the cache file held when this returns.

@@ -51,6 +51,8 @@ struct PodFields {
   std::vector<std::string> annotations;  // as k8s.pod.annotation.KEY
   // app.kubernetes.io/{instance,name,version} may name the service. Semantic conventions want this to be asked for.
   bool service_from_labels = false;
+
+  bool operator==(const PodFields&) const = default;
 };
 
 // The value of a key, or empty.

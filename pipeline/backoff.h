@@ -16,6 +16,8 @@ class Backoff {
     base::Nanos initial = std::chrono::seconds(1);
     base::Nanos max = std::chrono::seconds(30);
     double multiplier = 2;
+
+    bool operator==(const Options&) const = default;
   };
 
   explicit Backoff(Options options) : options_(options), next_(options.initial), random_(std::random_device{}()) {}

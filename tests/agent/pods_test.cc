@@ -1,6 +1,9 @@
 #include "agent/pods.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
+
+#include "tests/sanitized.h"
 
 namespace tributary::agent {
 namespace {
@@ -98,6 +101,30 @@ TEST(Pods, TakesAListForAllThereIs) {
   pods.Expire(kNow + Pods::kKeptAfterDeletion);
   EXPECT_EQ(pods.size(), 1u);
   EXPECT_NE(pods.Find("a", "a1").pod, nullptr);
+}
+
+// A thousand pods of two containers, with what a pod of a Deployment has to say: the most that a node runs, and more.
+TEST(Pods, TakeLittleMemory) {
+  if (tests::kSanitized) GTEST_SKIP() << "the sanitizer's allocator does not tell";
+  Pods pods;
+  const size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < 1'000; ++i) {
+    const std::string id(61, static_cast<char>('a' + i % 26)), number = std::to_string(1000 + i);
+    Pod pod = Make("6f32ee86-5c29-4560-b482-44c3de2d" + number, number + id, number + "f" + id);
+    pod.static_uid.clear();
+    pod.name = "checkout-service-6d4cf56db6-" + number;
+    pod.namespace_name = "shop-production";
+    pod.node_name = "ip-10-0-12-34.eu-central-1.compute.internal";
+    pod.start_time = "2026-11-22T10:00:00Z";
+    pod.owner_kind = "ReplicaSet";
+    pod.owner_name = "checkout-service-6d4cf56db6";
+    pod.labels = {{"pod-template-hash", "6d4cf56db6"}, {"app.kubernetes.io/name", "checkout-service"}};
+    pod.annotations = {{"resource.opentelemetry.io/service.name", "checkout"}};
+    pod.containers[0].image = pod.containers[1].image = "registry.example:5000/shop/checkout:2026-11-22@sha256:" + id;
+    pod.containers[1].id = "0" + number + id;
+    pods.Put(std::move(pod));
+  }
+  EXPECT_LE(mallinfo2().uordblks - before, size_t{4} << 20);
 }
 
 TEST(Pods, TellsWhenWhatItSaidMayBeStale) {
