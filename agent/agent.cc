@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/host_resource.h"
+#include "base/socket.h"
 #include "pipeline/otlp_client.h"
 
 namespace tributary::agent {
@@ -23,17 +24,38 @@ base::Result<std::unique_ptr<Agent>> Agent::Start(base::Loop& loop, Config confi
 
 Agent::Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> upstream,
              std::unique_ptr<pipeline::Pipeline> pipeline)
-    : loop_(loop), config_(std::move(config)), pipeline_(std::move(pipeline)) {
-  UpdateEdit();
-  pipeline_->destinations().push_back(std::make_unique<pipeline::Destination>(
-      loop, pipeline_->log(), "upstream", otlp::SignalSet::All(), std::move(upstream),
-      pipeline::Delivery::View{.edit = [this](base::ByteView) -> const auto& { return edit_; }, .select = {}},
-      config_.delivery));
+    : loop_(loop),
+      config_(std::move(config)),
+      enrichment_(pods_, {}, EnrichmentOptions()),
+      pipeline_(std::move(pipeline)) {
+  if (config_.detect) Identify();
+  pipeline_->set_more_metrics([this](base::MetricsText& metrics) {
+    if (identity_) identity_->WriteMetrics(metrics);
+    enrichment_.WriteMetrics(metrics);
+  });
+  pipeline::Delivery::View view;
+  view.edit = [this](base::ByteView source) -> const auto& { return enrichment_.EditOf(source); };
+  pipeline_->destinations().push_back(
+      std::make_unique<pipeline::Destination>(loop, pipeline_->log(), "upstream", otlp::SignalSet::All(),
+                                              std::move(upstream), std::move(view), config_.delivery));
+}
+
+// Before anybody is listened to, so that no connection is older than what looks at it.
+void Agent::Identify() {
+  identity_ = std::make_unique<Identity>();
+  for (const uint16_t port : {uint16_t{4317}, uint16_t{4318}}) identity_->AddPort(port);
+  for (const std::string& text : {config_.listen.grpc, config_.listen.http}) {
+    if (const auto address = base::Address::Parse(text)) identity_->AddPort(address->port());
+  }
+  pipeline_->set_source_of([this](int socket) { return identity_->SourceOf(socket); });
 }
 
 base::Status Agent::Reload(Config config) {
   if (config.listen != config_.listen) {
     return base::Fail("listen: addresses and TLS files cannot change while running; restart the agent to change them");
+  }
+  if (config.detect != config_.detect) {
+    return base::Fail("resource.detect: cannot change while running; restart the agent to change it");
   }
   if (base::Status status = pipeline::CheckLogChange(config_.log, config.log); !status) return status;
   // An upstream that did not change stays, with what it has under way.
@@ -44,7 +66,7 @@ base::Status Agent::Reload(Config config) {
     upstream = std::move(*client);
   }
   config_ = std::move(config);
-  UpdateEdit();
+  enrichment_.SetOptions(EnrichmentOptions());
   pipeline_->SetLimits(config_.log, config_.memory);
   pipeline::Destination& destination = *pipeline_->destinations().front();
   destination.SetOptions(config_.delivery);
@@ -56,18 +78,16 @@ void Agent::Drain(base::Nanos grace, std::move_only_function<void(std::string)> 
   pipeline_->Drain(grace, std::move(drained));
 }
 
-// What telemetry is given on the way out: what this host is, then what the environment says, then what the file says. A
-// sender that knows better keeps its own.
-void Agent::UpdateEdit() {
-  const auto keep = otlp::ResourceEdit::Conflict::kKeep;
-  edit_ = {};
-  if (config_.detect_host) {
-    for (const auto& [key, value] : DetectHost("/")) edit_.SetString(key, value, keep);
-  }
+// What telemetry is given on the way out: what this host is, and what the file says, which goes before what the
+// environment says. A sender that knows better keeps its own.
+Enrichment::Options Agent::EnrichmentOptions() const {
+  Enrichment::Options options;
+  if (config_.detect) options.host = DetectHost("/");
   if (const char* environment_untrusted = std::getenv("OTEL_RESOURCE_ATTRIBUTES")) {
-    for (const auto& [key, value] : ParseResourceAttributes(environment_untrusted)) edit_.SetString(key, value, keep);
+    options.given = ParseResourceAttributes(environment_untrusted);
   }
-  for (const auto& [key, value] : config_.resource_attributes) edit_.SetString(key, value, keep);
+  options.given.insert(options.given.end(), config_.resource_attributes.begin(), config_.resource_attributes.end());
+  return options;
 }
 
 }  // namespace tributary::agent

@@ -5,9 +5,11 @@
 #include <memory>
 
 #include "agent/config.h"
+#include "agent/enrichment.h"
+#include "agent/identity.h"
+#include "agent/pods.h"
 #include "base/loop.h"
 #include "base/result.h"
-#include "otlp/splice.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/sink.h"
 
@@ -30,11 +32,14 @@ class Agent {
   Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> upstream,
         std::unique_ptr<pipeline::Pipeline> pipeline);
 
-  void UpdateEdit();
+  void Identify();
+  Enrichment::Options EnrichmentOptions() const;
 
   base::Loop& loop_;
   Config config_;
-  otlp::ResourceEdit edit_;
+  std::unique_ptr<Identity> identity_;  // null when the configuration wants nothing detected
+  Pods pods_;
+  Enrichment enrichment_;
   std::unique_ptr<pipeline::Pipeline> pipeline_;  // with one destination, "upstream"
 };
 

@@ -17,7 +17,7 @@ base::Result<Config> Read(base::Result<base::YamlDocument> document) {
   config.log_level = pipeline::ReadLogLevel(root);
 
   const base::YamlMap resource = root.Map("resource");
-  config.detect_host = resource.Bool("detect", config.detect_host);
+  config.detect = resource.Bool("detect", config.detect);
   for (const auto& [key, value] : resource.StringMap("attributes")) config.resource_attributes.emplace_back(key, value);
 
   const bool keeps_files = config.log.mode != pipeline::Log::Mode::kMemory;

@@ -20,7 +20,7 @@ struct Config {
   pipeline::ListenSettings listen = {.grpc = "127.0.0.1:4317", .http = "127.0.0.1:4318"};
   pipeline::LogSettings log;
   pipeline::MemorySettings memory;
-  bool detect_host = true;
+  bool detect = true;  // who sends, and what this host is
   std::vector<std::pair<std::string, std::string>> resource_attributes;
   KubernetesSettings kubernetes;
   pipeline::OtlpClient::Options upstream;

@@ -92,6 +92,7 @@ std::string Pipeline::MetricsPage() const {
   for (const auto& destination : destinations_) destination->WriteMetrics(metrics);
   log_->WriteMetrics(metrics);
   listeners_.WriteMetrics(metrics);
+  if (more_metrics_) more_metrics_(metrics);
   base::WriteProcessMetrics(metrics);
   return metrics.Render();
 }

@@ -39,6 +39,9 @@ class Pipeline {
 
   // Who sends telemetry; set before Open(), so that no connection is missed.
   void set_source_of(SourceOf source_of) { listeners_.set_source_of(std::move(source_of)); }
+  // What the program itself adds to /metrics.
+  void set_more_metrics(std::function<void(base::MetricsText&)> write) { more_metrics_ = std::move(write); }
+
   // Takes telemetry from now on, and shows the pages: /metrics, /live, /ready and /, which is /ready too.
   base::Status Open(const ListenSettings& listen);
   void SetLimits(const LogSettings& log, const MemorySettings& memory);
@@ -60,6 +63,7 @@ class Pipeline {
   Destinations destinations_;
   Intake intake_;
   Listeners listeners_;
+  std::function<void(base::MetricsText&)> more_metrics_;
   std::optional<class Drain> drain_;
 };
 
