@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "cli/lost_id.h"
@@ -80,9 +82,9 @@ class Surveyor {
     }
     if (!cursors && cursors.error() != ENOENT) return base::FailErrno(cursors.error(), "read " + PathOf("cursors"));
     for (const std::string& name : cursors.value_or(std::vector<std::string>())) FindCursor(name);
-    std::ranges::stable_sort(survey_.segments, {}, [](const SegmentFound& segment) {
+    std::ranges::sort(survey_.segments, {}, [](const SegmentFound& segment) {
       const SegmentHeader& header = segment.header.value_or(SegmentHeader{.signal = UINT32_MAX});
-      return std::pair(header.signal, header.serial);
+      return std::tuple(header.signal, header.serial, std::string_view(segment.name));
     });
     return {};
   }
