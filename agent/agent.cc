@@ -26,12 +26,19 @@ Agent::Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> up
              std::unique_ptr<pipeline::Pipeline> pipeline)
     : loop_(loop),
       config_(std::move(config)),
-      enrichment_(pods_, {}, EnrichmentOptions()),
+      enrichment_(
+          pods_,
+          [this] {
+            if (kubernetes_) kubernetes_->Refresh();
+          },
+          EnrichmentOptions()),
       pipeline_(std::move(pipeline)) {
+  LearnOfPods();
   if (config_.detect) Identify();
   pipeline_->set_more_metrics([this](base::MetricsText& metrics) {
     if (identity_) identity_->WriteMetrics(metrics);
     enrichment_.WriteMetrics(metrics);
+    if (kubernetes_) kubernetes_->WriteMetrics(metrics);
   });
   pipeline::Delivery::View view;
   view.edit = [this](base::ByteView source) -> const auto& { return enrichment_.EditOf(source); };
@@ -50,6 +57,17 @@ void Agent::Identify() {
   pipeline_->set_source_of([this](int socket) { return identity_->SourceOf(socket); });
 }
 
+// What is known already stays, and changes when a list has come.
+void Agent::LearnOfPods() {
+  kubernetes_.reset();
+  pod_file_.reset();
+  const KubernetesSettings& settings = config_.kubernetes;
+  if (settings.cluster) kubernetes_ = std::make_unique<Kubernetes>(loop_, pods_, *settings.cluster);
+  if (!settings.pods_file.empty()) {
+    pod_file_ = std::make_unique<PodFile>(loop_, pods_, settings.pods_file, settings.fields);
+  }
+}
+
 base::Status Agent::Reload(Config config) {
   if (config.listen != config_.listen) {
     return base::Fail("listen: addresses and TLS files cannot change while running; restart the agent to change them");
@@ -65,7 +83,9 @@ base::Status Agent::Reload(Config config) {
     if (!client) return std::unexpected(client.error());
     upstream = std::move(*client);
   }
+  const bool pods_change = config.kubernetes != config_.kubernetes;
   config_ = std::move(config);
+  if (pods_change) LearnOfPods();
   enrichment_.SetOptions(EnrichmentOptions());
   pipeline_->SetLimits(config_.log, config_.memory);
   pipeline::Destination& destination = *pipeline_->destinations().front();
@@ -86,6 +106,7 @@ Enrichment::Options Agent::EnrichmentOptions() const {
   if (const char* environment_untrusted = std::getenv("OTEL_RESOURCE_ATTRIBUTES")) {
     options.given = ParseResourceAttributes(environment_untrusted);
   }
+  options.fields = config_.kubernetes.fields;
   options.given.insert(options.given.end(), config_.resource_attributes.begin(), config_.resource_attributes.end());
   return options;
 }

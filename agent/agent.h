@@ -7,6 +7,8 @@
 #include "agent/config.h"
 #include "agent/enrichment.h"
 #include "agent/identity.h"
+#include "agent/kubernetes.h"
+#include "agent/pod_file.h"
 #include "agent/pods.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -33,12 +35,15 @@ class Agent {
         std::unique_ptr<pipeline::Pipeline> pipeline);
 
   void Identify();
+  void LearnOfPods();
   Enrichment::Options EnrichmentOptions() const;
 
   base::Loop& loop_;
   Config config_;
   std::unique_ptr<Identity> identity_;  // null when the configuration wants nothing detected
   Pods pods_;
+  std::unique_ptr<Kubernetes> kubernetes_;  // null without a cluster
+  std::unique_ptr<PodFile> pod_file_;       // null without one
   Enrichment enrichment_;
   std::unique_ptr<pipeline::Pipeline> pipeline_;  // with one destination, "upstream"
 };

@@ -47,6 +47,10 @@ KubernetesSettings ReadKubernetes(const base::YamlMap& root, const std::string& 
   if (!api_server.empty() && !IsUrl(api_server)) map.Fail("api_server", "not a URL: https://HOST:PORT");
   if (!kubelet.empty() && !IsUrl(kubelet)) map.Fail("kubelet", "not a URL: https://HOST:PORT, or \"\" to ask none");
 
+  if (!settings.pods_file.empty()) {
+    if (enabled == Enabled::kTrue) map.Fail("pods_file", "stands instead of a cluster: not with enabled: true");
+    return settings;
+  }
   const bool has_account = std::filesystem::exists(token_file);
   if (enabled == Enabled::kFalse || (enabled == Enabled::kAuto && (api_server.empty() || !has_account))) {
     return settings;

@@ -15,7 +15,7 @@ namespace tributary::agent {
 
 struct KubernetesSettings {
   std::optional<Kubernetes::Options> cluster;  // none: there is no cluster to ask
-  std::string pods_file;                       // empty: none
+  std::string pods_file;                       // what stands instead of one; empty: nothing does
   PodFields fields;
 
   bool operator==(const KubernetesSettings&) const = default;

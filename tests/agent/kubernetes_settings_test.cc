@@ -71,6 +71,8 @@ TEST_F(KubernetesSettingsTest, ReadWhatBecomesAttributes) {
   EXPECT_EQ(settings.fields.annotations, std::vector<std::string>{"team"});
   EXPECT_TRUE(settings.fields.service_from_labels);
   EXPECT_EQ(settings.pods_file, "/p");
+  Read("pods_file: /p, enabled: true");
+  EXPECT_THAT(fault_, HasSubstr("instead of a cluster"));
 }
 
 }  // namespace

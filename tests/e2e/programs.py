@@ -160,10 +160,11 @@ class Configured(OtlpServer):
 class Agent(Configured):
     binary = "tributary-agent"
 
-    def __init__(self, directory, address, name="agent", log=None, memory=None, resource=None, **upstream):
+    def __init__(self, directory, address, name="agent", log=None, memory=None, resource=None, kubernetes=None,
+                 **upstream):
         """Sends to `address` by OTLP/gRPC. `upstream`: more of that section's keys."""
         config = {"upstream": {"endpoint": f"http://{address}", **upstream}, "log": log, "memory": memory,
-                  "resource": resource}
+                  "resource": resource, "kubernetes": kubernetes}
         super().__init__(directory, name, {key: section for key, section in config.items() if section is not None})
 
 
