@@ -47,8 +47,8 @@ class Program:
     """A process. `directory` takes its log and configuration; `name` tells programs of one kind apart. It is ready when
     `ready_page` answers 200, or without one at once."""
 
-    def __init__(self, directory, name, command, ready_page=None):
-        self.ready_page = ready_page
+    def __init__(self, directory, name, command, ready_page=None, ready_seconds=20):
+        self.ready_page, self.ready_seconds = ready_page, ready_seconds
         self.log = directory / f"{name}.log"
         self.command = [str(part) for part in command]
         self.process = None
@@ -61,7 +61,7 @@ class Program:
     def start(self):
         self.spawn()
         try:
-            wait_until(self.ready, f"{self.command[0]} is ready, see {self.log}")
+            wait_until(self.ready, f"{self.command[0]} is ready, see {self.log}", self.ready_seconds)
         except AssertionError:
             self.kill()
             raise AssertionError(f"{' '.join(self.command)}\n{self.log.read_text(errors='replace')}")
