@@ -45,6 +45,12 @@ std::string Explain(const HttpGet::Answer& answer, std::string_view what) {
   }
 }
 
+std::string Url(const Kubernetes::Options& options, std::string_view query) {
+  std::string url = options.api_server + "/api/v1/pods?" + std::string(query);
+  if (!options.node_name.empty()) url += "&fieldSelector=spec.nodeName%3D" + options.node_name;
+  return url;
+}
+
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -104,15 +110,9 @@ class Kubernetes::Watch {
     return stopping_;
   }
 
-  std::string Url(std::string_view query) const {
-    std::string url = options_.api_server + "/api/v1/pods?" + std::string(query);
-    if (!options_.node_name.empty()) url += "&fieldSelector=spec.nodeName%3D" + options_.node_name;
-    return url;
-  }
-
   base::Status List() {
     std::string body_untrusted;
-    const auto answer = get_.Run(Url("resourceVersion=0"), kListTimeout, [&](std::string_view piece) {
+    const auto answer = get_.Run(ListUrl(options_), kListTimeout, [&](std::string_view piece) {
       body_untrusted.append(piece);
       return body_untrusted.size() <= kListBytesMax;
     });
@@ -130,7 +130,8 @@ class Kubernetes::Watch {
     const base::Time began = base::Clock::now();
     std::string line_untrusted, fault;
     const auto answer = get_.Run(
-        Url(fmt::format("watch=1&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}", seconds, version)),
+        Url(options_,
+            fmt::format("watch=1&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}", seconds, version)),
         std::chrono::seconds(seconds) + kWatchOverdue, [&](std::string_view piece) {
           for (size_t end; (end = piece.find('\n')) != std::string_view::npos; piece.remove_prefix(end + 1)) {
             line_untrusted.append(piece.substr(0, end));
@@ -194,6 +195,8 @@ class Kubernetes::Watch {
 };
 
 // --- On the loop ----------------------------------------------------------------------------------------------------
+
+std::string Kubernetes::ListUrl(const Options& options) { return Url(options, "resourceVersion=0"); }
 
 Kubernetes::Kubernetes(base::Loop& loop, Pods& pods, Options options)
     : loop_(loop),

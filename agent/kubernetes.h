@@ -36,6 +36,9 @@ class Kubernetes {
     bool operator==(const Options&) const = default;
   };
 
+  // Where the API server lists this node's pods.
+  static std::string ListUrl(const Options& options);
+
   // `pods` outlives it, and has what the cache file held when this returns.
   Kubernetes(base::Loop& loop, Pods& pods, Options options);
   ~Kubernetes();

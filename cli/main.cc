@@ -1,16 +1,17 @@
-// tributary: answers people's questions about what the agent and the gateway keep.
+// tributary: answers people's questions about the agent and the gateway.
 #include <map>
 #include <optional>
 #include <string>
 
 #include "base/command_line.h"
+#include "cli/doctor.h"
 #include "cli/fsck.h"
 
 namespace {
 
 using tributary::otlp::Signal;
 
-constexpr const char* kAbout = "Looks after what tributary-agent and tributary-gateway keep.";
+constexpr const char* kAbout = "Looks after tributary-agent and tributary-gateway.";
 
 constexpr const char* kAboutFsck = "Checks the directory of a Log: segments, cursors, every frame; exports, repairs";
 
@@ -24,6 +25,16 @@ Reads only, unless both --repair and --write are given; safe while a process has
   tributary fsck DIR --repair --write                    does it, when no process has the directory
 
 Exit code: 0 nothing is wrong, 1 there is damage, 2 it could not look, or not do what was asked.)";
+
+constexpr const char* kAboutDoctor = "Tries what the agent needs of this node, and says what follows where it lacks";
+
+constexpr const char* kDoctorExamples = R"(
+Run it as the agent runs: the same user, the same capabilities, in its container. It changes nothing.
+
+  tributary doctor                                       on a host
+  tributary doctor --config /etc/tributary/agent.yaml    with what the agent's configuration says of its Log and cluster
+
+Exit code: 0 nothing is lacking, 1 something is, 2 the configuration cannot be read.)";
 
 }  // namespace
 
@@ -54,7 +65,14 @@ int main(int argc, char** argv) {
   json->excludes(to)->excludes(repair);
   repair->excludes(to);
 
+  tributary::cli::DoctorOptions doctor;
+  CLI::App* doctor_command = app.add_subcommand("doctor", kAboutDoctor);
+  doctor_command->footer(kDoctorExamples);
+  doctor_command->add_option("-c,--config", doctor.config_file, "The agent's configuration file")->type_name("FILE");
+  doctor_command->add_flag("--json", doctor.json, "Print one JSON object a line");
+
   if (const std::optional<int> code = tributary::base::ParseCommandLine(app, argc, argv)) return *code;
+  if (doctor_command->parsed()) return tributary::cli::Doctor(doctor);
   if (!signal.empty()) fsck.signal = signals.at(signal);
   return tributary::cli::Fsck(fsck);
 }
