@@ -25,4 +25,12 @@ enum tributary_identity_count {
   TRIBUTARY_IDENTITY_COUNTS,
 };
 
+/* What redirect.bpf.c counts, by index into its map `counts`. */
+enum tributary_redirect_count {
+  TRIBUTARY_REDIRECTED,      /* connects to a local OTLP port that were led to the agent */
+  TRIBUTARY_LEFT_ALONE,      /* connects to one where somebody in the caller's network listens */
+  TRIBUTARY_REDIRECT_FAILED, /* no memory to remember what the caller asked for: left alone */
+  TRIBUTARY_REDIRECT_COUNTS,
+};
+
 #endif /* TRIBUTARY_BPF_EVENTS_H_ */
