@@ -1,5 +1,8 @@
 #include "agent/agent.h"
 
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -9,6 +12,17 @@
 #include "pipeline/otlp_client.h"
 
 namespace tributary::agent {
+namespace {
+
+bool IsLoopback(const base::Address& address) {
+  if (address.family() == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+  }
+  return address.family() == AF_INET6 &&
+         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr);
+}
+
+}  // namespace
 
 base::Result<std::unique_ptr<Agent>> Agent::Start(base::Loop& loop, Config config) {
   auto upstream = pipeline::OtlpClient::Create(loop, config.upstream);
@@ -19,6 +33,7 @@ base::Result<std::unique_ptr<Agent>> Agent::Start(base::Loop& loop, Config confi
   if (base::Status status = agent->pipeline_->Open(agent->config_.listen); !status) {
     return std::unexpected(status.error());
   }
+  if (base::Status status = agent->RedirectLocalhost(); !status) return std::unexpected(status.error());
   return agent;
 }
 
@@ -37,6 +52,7 @@ Agent::Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> up
   if (config_.detect) Identify();
   pipeline_->set_more_metrics([this](base::MetricsText& metrics) {
     if (identity_) identity_->WriteMetrics(metrics);
+    if (redirect_) redirect_->WriteMetrics(metrics);
     enrichment_.WriteMetrics(metrics);
     if (kubernetes_) kubernetes_->WriteMetrics(metrics);
   });
@@ -57,6 +73,31 @@ void Agent::Identify() {
   pipeline_->set_source_of([this](int socket) { return identity_->SourceOf(socket); });
 }
 
+// Once somebody listens, or pods' connects would be led to nobody.
+base::Status Agent::RedirectLocalhost() {
+  if (config_.redirect.empty()) return {};
+  Redirect::Target target{.ip4 = config_.redirect};
+  const std::pair<const std::string&, uint16_t&> ports[] = {{config_.listen.grpc, target.grpc_port},
+                                                            {config_.listen.http, target.http_port}};
+  for (const auto& [text, port] : ports) {
+    if (text.empty()) continue;
+    const auto address = base::Address::Parse(text);
+    if (!address) return std::unexpected(address.error());
+    if (IsLoopback(*address)) {
+      return base::Fail("redirect: pods do not reach {}; listen at {} or at every interface", text, config_.redirect);
+    }
+    port = address->port();
+  }
+  const auto root = FindCgroupRoot();
+  auto redirect = root ? Redirect::Attach(*root, target) : std::unexpected(root.error());
+  if (redirect) {
+    redirect_ = std::move(*redirect);
+  } else {
+    spdlog::warn("redirect: localhost's OTLP ports do not lead here from pods: {}", redirect.error().message);
+  }
+  return {};
+}
+
 // What is known already stays, and changes when a list has come.
 void Agent::LearnOfPods() {
   kubernetes_.reset();
@@ -71,6 +112,9 @@ void Agent::LearnOfPods() {
 base::Status Agent::Reload(Config config) {
   if (config.listen != config_.listen) {
     return base::Fail("listen: addresses and TLS files cannot change while running; restart the agent to change them");
+  }
+  if (config.redirect != config_.redirect) {
+    return base::Fail("redirect: cannot change while running; restart the agent to change it");
   }
   if (config.detect != config_.detect) {
     return base::Fail("resource.detect: cannot change while running; restart the agent to change it");

@@ -10,6 +10,7 @@
 #include "agent/kubernetes.h"
 #include "agent/pod_file.h"
 #include "agent/pods.h"
+#include "agent/redirect.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "pipeline/pipeline.h"
@@ -36,6 +37,7 @@ class Agent {
 
   void Identify();
   void LearnOfPods();
+  base::Status RedirectLocalhost();
   Enrichment::Options EnrichmentOptions() const;
 
   base::Loop& loop_;
@@ -46,6 +48,7 @@ class Agent {
   std::unique_ptr<PodFile> pod_file_;       // null without one
   Enrichment enrichment_;
   std::unique_ptr<pipeline::Pipeline> pipeline_;  // with one destination, "upstream"
+  std::unique_ptr<Redirect> redirect_;            // null when nobody asked for it, or the kernel refuses
 };
 
 }  // namespace tributary::agent

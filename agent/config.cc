@@ -12,6 +12,7 @@ base::Result<Config> Read(base::Result<base::YamlDocument> document) {
   const base::YamlMap root = document->root();
   Config config;
   config.listen = pipeline::ReadListen(root, config.listen);
+  config.redirect = root.String("redirect", "");
   config.log = pipeline::ReadLog(root, "tributary-agent");
   config.memory = pipeline::ReadMemory(root);
   config.log_level = pipeline::ReadLogLevel(root);

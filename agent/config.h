@@ -18,6 +18,8 @@ namespace tributary::agent {
 struct Config {
   // Applications' telemetry comes in on loopback, since whoever reaches these ports may write anything.
   pipeline::ListenSettings listen = {.grpc = "127.0.0.1:4317", .http = "127.0.0.1:4318"};
+  // The address of this node that localhost's OTLP ports lead to in every pod; empty: they lead nowhere.
+  std::string redirect;
   pipeline::LogSettings log;
   pipeline::MemorySettings memory;
   bool detect = true;  // who sends, and what this host is

@@ -1,6 +1,7 @@
 """Who sent it: what the kernel says of a sender goes before what its payload claims. Real cgroups; skipped where there are
 none to be made."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -49,6 +50,51 @@ def pod_cgroup():
     finally:
         for directory in reversed(nested):
             wait_until(lambda: _removed(directory), f"{directory} is empty")
+
+
+POD_MANIFEST = {"kind": "PodList", "items": [{
+    "metadata": {"uid": POD, "name": "shop-7", "namespace": "market"},
+    "spec": {"containers": [{"name": "till", "image": "registry.example/till:1.2"}]},
+    "status": {"containerStatuses": [{"name": "till", "containerID": f"containerd://{CONTAINER}"}]}}]}
+
+# The SDK as an application has it: it is told no endpoint.
+SDK_CLIENT = """
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+provider = TracerProvider(resource=Resource({"service.name": "shop", "k8s.pod.name": "somebody-else"}))
+provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(insecure=True, timeout=20)))
+provider.get_tracer("till").start_span("pay").end()
+provider.shutdown()
+"""
+
+
+class NodeAgent(Agent):
+    """Listens where pods reach it, and has their localhost lead there."""
+
+    def configure(self, config):
+        listen = {"grpc": f":{self.grpc_port}", "http": "", "metrics": f"127.0.0.1:{self.metrics_port}",
+                  "health": f"127.0.0.1:{self.health_port}"}
+        super().configure({**config, "listen": listen, "redirect": "10.79.0.1"})
+
+
+@pytest.fixture
+def pod_network():
+    """A network namespace by name, joined to ours, which has 10.79.0.1 in it."""
+    name = f"tributary-{os.getpid()}"
+    commands = [f"ip netns add {name}", f"ip -n {name} link set lo up",
+                f"ip link add tributary0 type veth peer name eth0 netns {name}",
+                "ip addr add 10.79.0.1/24 dev tributary0", "ip link set tributary0 up",
+                f"ip -n {name} addr add 10.79.0.2/24 dev eth0", f"ip -n {name} link set eth0 up"]
+    try:
+        for command in commands:
+            done = subprocess.run(command.split(), capture_output=True, text=True)
+            if done.returncode != 0:
+                pytest.skip(f"no networks to be made here: {command}: {done.stderr.strip()}")
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 
 
 def _removed(directory):
@@ -112,6 +158,25 @@ def test_frames_keep_their_sender_over_a_restart(tmp_path, pod_cgroup):
         with Agent(tmp_path, receiver.grpc, log=log):
             attributes = arrived(receiver, 1)
         assert (attributes["container.id"], attributes["k8s.pod.uid"]) == (CONTAINER, POD)
+
+
+def test_localhost_of_a_pod_leads_to_the_agent(tmp_path, pod_cgroup, pod_network):
+    pods = tmp_path / "pods.json"
+    pods.write_text(json.dumps(POD_MANIFEST))
+    with Receiver() as receiver, NodeAgent(tmp_path, receiver.grpc, kubernetes={"pods_file": str(pods)}) as agent:
+        if "tributary_redirect_connects_total" not in agent.metrics_text():
+            pytest.skip(f"no BPF here: {agent.log.read_text()}")
+        # `ip netns exec` mounts another /sys, so the cgroup is joined before.
+        in_pod = ["sh", "-c", 'echo $$ > "$0" && exec ip netns exec "$@"', str(pod_cgroup / "cgroup.procs"), pod_network]
+        subprocess.run([*in_pod, sys.executable, "-c", SDK_CLIENT], check=True)
+        attributes = arrived(receiver, 1)
+        assert attributes["container.id"] == CONTAINER
+        assert attributes["k8s.pod.uid"] == POD
+        assert attributes["k8s.pod.name"] == "shop-7"
+        assert attributes["k8s.namespace.name"] == "market"
+        assert attributes["k8s.container.name"] == "till"
+        assert attributes["service.name"] == "shop"
+        assert connections(agent, "sockops") == 1
 
 
 if __name__ == "__main__":
