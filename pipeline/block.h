@@ -137,6 +137,8 @@ class Frame {
   Frame(std::shared_ptr<const Block> block, uint64_t sequence) : block_(std::move(block)), sequence_(sequence) {}
 
   uint64_t sequence() const { return sequence_; }
+  // Of the life of the Log that it was appended in; 0 when that is not known.
+  uint64_t life_id() const { return block_->life_id(); }
   base::ByteView bytes() const { return record().bytes; }
   // Who sent it (Origin::source); empty when that is not known.
   base::ByteView source() const { return DecodeSource(record().origin); }

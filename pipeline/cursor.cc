@@ -14,6 +14,13 @@ namespace {
 constexpr int kFetchFailuresMax = 5;
 constexpr base::Nanos kFetchAgainAfter = std::chrono::seconds(1);
 
+// FNV-1a, which will be the same in the next life.
+uint64_t Hash(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return hash;
+}
+
 }  // namespace
 
 std::string_view Cursor::Name(Loss loss) {
@@ -21,8 +28,9 @@ std::string_view Cursor::Name(Loss loss) {
   return kNames[static_cast<size_t>(loss)];
 }
 
-Cursor::Cursor(Lane& lane, std::unique_ptr<CursorFile> file, AckSet acknowledged)
+Cursor::Cursor(Lane& lane, std::string_view name, std::unique_ptr<CursorFile> file, AckSet acknowledged)
     : lane_(lane),
+      name_hash_(Hash(name)),
       acknowledged_(std::move(acknowledged)),
       live_{.next = lane.committed(), .unread = {}, .block = lane.tail()},
       file_(std::move(file)),
@@ -76,6 +84,8 @@ void Cursor::Appended(const Unread& more) {
   if (readable_) notice_.Ask();
 }
 
+Sources& Cursor::sources() { return lane_.log().sources_; }
+
 bool Cursor::IsDoneWith(uint64_t begin, uint64_t end) const {
   return file_ == nullptr || file_->saved().ContainsAll(begin, end);
 }
@@ -120,6 +130,7 @@ void Cursor::SkipWhatIsGone(Ahead& ahead) {
     const Unread lost{.frames = 1, .items = record.counts.items, .bytes = record.size()};
     lane_.Release(ahead.next, record.size());
     acknowledged_.Add(ahead.next);
+    sources().Lose(Sources::kUnknown, Name(Loss::kDamaged), lost.items);
     Lost(ahead, lost, Loss::kDamaged);
   }
 }
@@ -185,6 +196,24 @@ bool Cursor::PutBack(const std::vector<Frame>& frames) {
   }
   if (run.unread.frames > 0) AddBacklog(std::move(run));
   return true;
+}
+
+// A life of the Log gives a sequence to one content only, whatever power losses, damage and copies of the directory
+// come after it; so what this reader of its frames sent is named by the life, the reader, and the sequences.
+BatchId Cursor::IdOf(const std::vector<Frame>& frames) const {
+  BatchId batch{.stream = 0, .below = acknowledged_.below(), .ranges = {}};
+  for (const Frame& frame : frames) {
+    const uint64_t sequence = frame.sequence();
+    if (frame.life_id() == 0 || frame.life_id() != frames.front().life_id()) return {};
+    if (batch && batch.ranges.back().end == sequence) {
+      ++batch.ranges.back().end;
+    } else {
+      if (batch.ranges.size() == BatchId::kRangesMax) return {};
+      batch.ranges.push_back({sequence, sequence + 1});
+    }
+  }
+  if (batch) batch.stream = frames.front().life_id() ^ name_hash_;
+  return batch;
 }
 
 // Becomes one with its neighbours where they meet, so that an outage, however long, leaves few of them.
@@ -319,6 +348,28 @@ void Cursor::Lost(Ahead& ahead, const Unread& lost, Loss loss) {
   if (file_) file_->Save();
 }
 
+// Whose the items are that go with the segment. Of an extent that is not in memory, and of which a part was read, that
+// is known only when it is all one source's.
+void Cursor::CountBySource(const Ahead& ahead, const Segment& segment, const Unread& lost, Loss loss) {
+  uint64_t left = lost.items;
+  const auto count = [&](Sources::Id source, uint64_t items) {
+    items = std::min(items, left);
+    left -= items;
+    sources().Lose(source, Name(loss), items);
+  };
+  for (const Extent& extent : segment.extents) {
+    const uint64_t items = Rest(ahead, extent).items;
+    if (items == extent.items) {
+      for (const Sources::Share& share : extent.shares) count(share.source, share.items);
+    } else if (extent.shares.size() == 1) {
+      count(extent.shares.front().source, items);
+    } else {
+      count(Sources::kUnknown, items);
+    }
+  }
+  count(Sources::kUnknown, left);
+}
+
 // The segment goes, and with it what of it was not read yet. What was read is in its reader's hands.
 void Cursor::Lose(const Segment& segment, Loss loss) {
   const auto lose_from = [&](Ahead& ahead) {
@@ -336,6 +387,7 @@ void Cursor::Lose(const Segment& segment, Loss loss) {
         lost.bytes += rest.bytes;
       }
     }
+    CountBySource(ahead, segment, lost, loss);
     acknowledged_.AddRange(begin, end);
     ahead.next = end;
     ahead.block = nullptr;

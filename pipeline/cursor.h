@@ -21,6 +21,7 @@
 #include "pipeline/ack_set.h"
 #include "pipeline/block.h"
 #include "pipeline/cursor_file.h"
+#include "pipeline/origin.h"
 #include "pipeline/segment.h"
 
 namespace tributary::pipeline {
@@ -69,6 +70,9 @@ class Cursor {
   // the Log, which dropped them to make room: they live as long as their reader keeps them.
   bool PutBack(const std::vector<Frame>& frames);
 
+  // What frames that were read, ascending, are called as one request; none when it would be too long, or not certain.
+  BatchId IdOf(const std::vector<Frame>& frames) const;
+
   bool has_backlog() const { return !backlog_.empty(); }
   void Fork();
   // This Cursor will not come back: nothing is kept for one of its name.
@@ -78,6 +82,8 @@ class Cursor {
   void WhenReadable(base::Loop::Task readable) { readable_ = std::move(readable); }
 
   const Totals& totals() const { return totals_; }
+  // Where its reader counts what it gives up.
+  Sources& sources();
   // Of a backlog, up to the first frame that was read in its midst.
   Unread unread(From from) const;
   // When the next unread frame was appended, or a little before.
@@ -108,7 +114,7 @@ class Cursor {
     int failures = 0;
   };
 
-  Cursor(Lane& lane, std::unique_ptr<CursorFile> file, AckSet acknowledged);
+  Cursor(Lane& lane, std::string_view name, std::unique_ptr<CursorFile> file, AckSet acknowledged);
 
   // The Lane's: frames became readable; a segment is going away.
   void Appended(const Unread& more);
@@ -124,6 +130,7 @@ class Cursor {
   // What of an extent is ahead.
   Unread Rest(const Ahead& ahead, const Extent& extent) const;
   void Lost(Ahead& ahead, const Unread& lost, Loss loss);
+  void CountBySource(const Ahead& ahead, const Segment& segment, const Unread& lost, Loss loss);
   void SkipWhatIsGone(Ahead& ahead);
   void AddBacklog(Ahead ahead);
   std::deque<Ahead>::iterator JoinWithNext(std::deque<Ahead>::iterator first);
@@ -134,6 +141,7 @@ class Cursor {
   void Fetched(Fetch& fetch, const base::IoResult<size_t>& bytes);
 
   Lane& lane_;
+  const uint64_t name_hash_;
   AckSet acknowledged_;
   std::deque<Ahead> backlog_;  // what each Fork left, and what was put back, ascending, none of it empty
   Ahead live_;

@@ -1,6 +1,7 @@
 #include "pipeline/delivery.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/check.h"
@@ -19,6 +20,8 @@ constexpr uint32_t kConcurrencyAtStart = 2;
 constexpr size_t kWaitingMax = 2;
 
 }  // namespace
+
+uint64_t Delivery::Tally::dropped_items() const { return std::accumulate(dropped.begin(), dropped.end(), uint64_t{0}); }
 
 void Delivery::Tally::Add(const Tally& other) {
   delivered += other.delivered;
@@ -158,6 +161,12 @@ void Delivery::CutFrom(Cursor::From from) {
       return CutPieces(std::make_shared<CutFrame>(CutFrame{std::move(frame), 0, {}}), request, options_.batch_items_max,
                        options_.batch_bytes_max - std::min(growth, options_.batch_bytes_max / 2));
     }
+    // What one life of the Log took is one request, so that it has a name.
+    if (!shipment->frames.empty() && frame.life_id() != shipment->frames.front().life_id()) {
+      fresh_.push_back(std::exchange(shipment, std::make_unique<Shipment>()));
+      items = frame.counts().items;
+      bytes = frame.bytes().size() + growth;
+    }
     shipment->frames.push_back(std::move(frame));
   }
   if (!shipment->frames.empty()) fresh_.push_back(std::move(shipment));
@@ -221,6 +230,8 @@ void Delivery::Build(Shipment& shipment) {
     AddRequest(shipment, shipment.cut->frame, shipment.piece, shipment.piece_items);
   } else {
     for (const Frame& frame : shipment.frames) AddRequest(shipment, frame, frame.bytes(), frame.counts().items);
+    // What is selected may be selected otherwise the next time, under the same name.
+    if (!view_.select) shipment.outgoing.batch = cursor_->IdOf(shipment.frames);
   }
 }
 
@@ -262,6 +273,7 @@ void Delivery::Finish(ShipmentPtr shipment, Outcome outcome) {
     }
     case Outcome::Kind::kRetry:
       ++retries_[static_cast<size_t>(outcome.reason)];
+      if (SettleTaken(*shipment, outcome.taken)) break;
       Repeat(std::move(shipment), outcome.retry_after);
       break;
     case Outcome::Kind::kRefused:
@@ -275,6 +287,30 @@ void Delivery::Finish(ShipmentPtr shipment, Outcome outcome) {
       break;
   }
   pump_.Ask();
+}
+
+// The peer has some of these frames, of a request that was put together in another way: the rest goes at once. Nothing
+// when it has none, whatever it says.
+bool Delivery::SettleTaken(Shipment& shipment, const std::vector<AckSet::Range>& taken_untrusted) {
+  if (!shipment.outgoing.batch) return false;
+  AckSet taken;
+  for (const AckSet::Range& range : taken_untrusted) taken.AddRange(range.begin, range.end);
+  Shipment settled;
+  auto rest = std::make_unique<Shipment>();
+  Tally tally;
+  for (Frame& frame : shipment.frames) {
+    const bool is_taken = taken.Contains(frame.sequence());
+    if (is_taken) tally.delivered += frame.counts().items;
+    (is_taken ? settled : *rest).frames.push_back(std::move(frame));
+  }
+  if (settled.frames.empty()) {
+    shipment.frames = std::move(rest->frames);
+    return false;
+  }
+  Answered(shipment);
+  Settle(settled, tally);
+  if (!rest->frames.empty()) fresh_.push_front(std::move(rest));
+  return true;
 }
 
 // The peer is there and says what it thinks.
@@ -326,11 +362,33 @@ void Delivery::Settle(const Shipment& shipment, const Tally& tally) {
     cut.tally.Add(whole);
     if (--cut.pieces_left > 0) return;
     account_.Add(cut.tally);
+    CountBySource({cut.frame}, cut.tally);
     cursor_->Acknowledge(cut.frame);
     return;
   }
   account_.Add(whole);
+  CountBySource(shipment.frames, whole);
   for (const Frame& frame : shipment.frames) cursor_->Acknowledge(frame);
+}
+
+// What was given up, not what was not meant for the destination. When a request of several sources was given up in
+// part, nobody knows whose that was.
+void Delivery::CountBySource(const std::vector<Frame>& frames, const Tally& tally) {
+  if (tally.dropped_items() == tally.dropped[static_cast<size_t>(Reason::kNotMatched)]) return;
+  uint64_t items = 0;
+  for (const Frame& frame : frames) items += frame.counts().items;
+  const base::ByteView first = frames.front().source();
+  const bool of_one =
+      std::ranges::all_of(frames, [first](const Frame& frame) { return std::ranges::equal(frame.source(), first); });
+  for (size_t i = 0; i < kReasons; ++i) {
+    const auto reason = static_cast<Reason>(i);
+    if (tally.dropped[i] == 0 || reason == Reason::kNotMatched) continue;
+    if (tally.dropped[i] == items) {
+      for (const Frame& frame : frames) cursor_->sources().Lose(frame.source(), Name(reason), frame.counts().items);
+    } else {
+      cursor_->sources().Lose(of_one ? first : base::ByteView(), Name(reason), tally.dropped[i]);
+    }
+  }
 }
 
 void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& metrics) const {

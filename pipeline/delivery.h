@@ -78,12 +78,13 @@ class Delivery {
   void WriteMetrics(std::string_view destination, base::MetricsText& metrics) const;
 
  private:
-  static constexpr size_t kReasons = static_cast<size_t>(Reason::kStorage) + 1;
+  static constexpr size_t kReasons = static_cast<size_t>(Reason::kPartlyTaken) + 1;
   // What became of items. Entered in the account when their frame is acknowledged, so that at every moment
   // received = delivered + dropped + held.
   struct Tally {
     uint64_t delivered = 0;
     std::array<uint64_t, kReasons> dropped{};
+    uint64_t dropped_items() const;
     void Add(const Tally& other);
   };
   // A frame that had to be cut into several requests.
@@ -131,9 +132,11 @@ class Delivery {
   void Finish(ShipmentPtr shipment, Outcome outcome);
   void Answered(const Shipment& shipment);
   void Repeat(ShipmentPtr shipment, std::optional<base::Nanos> demanded);
+  bool SettleTaken(Shipment& shipment, const std::vector<AckSet::Range>& taken_untrusted);
   void Pause(std::optional<base::Nanos> demanded);
   void SlowDown() { concurrency_ = std::max(1.0, concurrency_ / 2); }
   void Settle(const Shipment& shipment, const Tally& tally);
+  void CountBySource(const std::vector<Frame>& frames, const Tally& tally);
 
   base::Loop& loop_;
   otlp::Signal signal_;

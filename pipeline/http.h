@@ -30,6 +30,7 @@ struct HttpHead {
   std::string content_type_untrusted;
   std::string content_encoding_untrusted;     // how the body is compressed, empty when it is not: content-encoding, or
                                               // grpc-encoding when is_grpc and the message says it is compressed
+  std::string batch_untrusted;                // the field tributary-batch (batch_header.h)
   std::optional<base::Nanos> grpc_timeout;    // parsed; nullopt when absent
   bool is_grpc = false;                       // content-type is application/grpc or begins with application/grpc+ or ;
   std::shared_ptr<const std::string> source;  // of its connection; null when not known

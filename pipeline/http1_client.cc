@@ -69,6 +69,7 @@ void Http1Client::Start(HttpCall& call) {
   std::string head = fmt::format("POST {} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", call.path, peer_.authority,
                                  call.body_bytes);
   for (const auto& [name, value] : peer_.headers) head += fmt::format("{}: {}\r\n", name, value);
+  if (!call.field_name.empty()) head += fmt::format("{}: {}\r\n", call.field_name, call.field_value);
   head += "\r\n";
   outbox_.Copy(base::AsBytes(head));
   for (const iovec& piece : call.body) outbox_.Refer({static_cast<const uint8_t*>(piece.iov_base), piece.iov_len});

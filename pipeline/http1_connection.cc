@@ -11,6 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "pipeline/batch_header.h"
+
 namespace tributary::pipeline {
 namespace {
 
@@ -57,6 +59,7 @@ class Http1Parser final : public http::basic_parser<true> {
   using Verb = http::verb;
   using StringView = boost::beast::string_view;
   using ErrorCode = boost::beast::error_code;
+  static constexpr StringView kBatch{kBatchField.data(), kBatchField.size()};
 
   void on_request_impl(Verb, StringView method, StringView target, int http_version, ErrorCode&) override {
     version = http_version;
@@ -67,7 +70,7 @@ class Http1Parser final : public http::basic_parser<true> {
     if (question != std::string_view::npos) head.query_untrusted = path.substr(question + 1);
   }
   void on_response_impl(int, StringView, int, ErrorCode&) override {}
-  void on_field_impl(http::field field, StringView, StringView value, ErrorCode&) override {
+  void on_field_impl(http::field field, StringView name, StringView value, ErrorCode&) override {
     if (in_trailers_) return;
     switch (field) {
       case http::field::host:
@@ -86,6 +89,7 @@ class Http1Parser final : public http::basic_parser<true> {
         (iequals(value, "100-continue") ? expects_continue : unknown_expectation) = true;
         break;
       default:
+        if (iequals(name, kBatch)) head.batch_untrusted = Text(value);
         break;
     }
   }

@@ -144,6 +144,12 @@ void Http2Client::Start(HttpCall& call) {
   call.answer = {};
   headers_[kPath] = Header(":path", call.path);
   headers_[kPath].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+  const size_t shared_fields = headers_.size();
+  if (!call.field_name.empty()) {
+    headers_.push_back(Header(call.field_name, call.field_value));
+    // Another each time: not worth a place in the peer's table.
+    headers_.back().flags = NGHTTP2_NV_FLAG_NO_INDEX;
+  }
   nghttp2_data_provider body{};
   body.read_callback = Callbacks::PromiseData;
   // Each stream depends on the one before it: nghttp2 then sends of it only what that one leaves.
@@ -152,6 +158,7 @@ void Http2Client::Start(HttpCall& call) {
   call.stream_id =
       nghttp2_submit_request(session_.get(), &after_older, headers_.data(), headers_.size(), &body, nullptr);
   CHECK(call.stream_id > 0);
+  headers_.resize(shared_fields);
   calls_.emplace(call.stream_id, &call);
   // Stream ids end after a billion calls.
   if (nghttp2_session_check_request_allowed(session_.get()) == 0) SetState(State::kDraining);

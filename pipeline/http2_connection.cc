@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "pipeline/batch_header.h"
 
 namespace tributary::pipeline {
 namespace {
@@ -53,6 +54,8 @@ void MakeSpare(Http2Stream& stream) {
   MakeSpare(stream.head.query_untrusted);
   MakeSpare(stream.head.content_type_untrusted);
   MakeSpare(stream.head.content_encoding_untrusted);
+  MakeSpare(stream.head.batch_untrusted);
+  stream.head.source.reset();
   MakeSpare(stream.grpc_encoding);
   stream.head.grpc_timeout.reset();
   stream.head.is_grpc = false;
@@ -355,6 +358,9 @@ void Http2Connection::OnField(Http2Stream& stream, std::string_view name, std::s
         std::from_chars(value.data(), value.data() + value.size(), length);
         stream.content_length = length;
       }
+      break;
+    case kBatchField.size():
+      if (name == kBatchField) kept = &head.batch_untrusted;
       break;
     case 16:
       if (name == "content-encoding") kept = &head.content_encoding_untrusted;

@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "otlp/wire.h"
+#include "pipeline/batch_header.h"
 #include "pipeline/grpc_status.h"
 
 namespace tributary::pipeline {
@@ -191,6 +192,7 @@ bool HttpAnswer::TakeField(std::string_view name_untrusted, std::string_view val
   if (name_untrusted == "grpc-status-details-bin") grpc_status_details_untrusted = value_untrusted;
   if (name_untrusted == "retry-after") retry_after_untrusted = value_untrusted;
   if (name_untrusted == "location") location_untrusted = value_untrusted;
+  if (name_untrusted == kHaveField) have_untrusted = value_untrusted;
   return true;
 }
 
@@ -213,6 +215,9 @@ Outcome GrpcOutcome(const HttpAnswer& answer, std::string_view peer) {
   }
   std::string detail = fmt::format("{} from {}: {}", Name(status.code), peer, Quote(status.message));
   const std::optional<base::Nanos> retry_after = Bounded(status.retry_delay);
+  if (auto have = ParseRanges(answer.have_untrusted); have && status.code == GrpcCode::kAborted) {
+    return Outcome::PartlyTaken(std::move(*have), std::move(detail));
+  }
   switch (status.code) {
     case GrpcCode::kOutOfRange:
       // gRPC in Rust says so of requests larger than it takes; those are the same size the next time.
@@ -250,6 +255,9 @@ Outcome HttpOutcome(const HttpAnswer& answer, std::string_view peer) {
   }
   const GrpcStatus body = ReadErrorBody(answer);
   std::string detail = fmt::format("{} from {}: {}", answer.status, peer, Quote(body.message));
+  if (auto have = ParseRanges(answer.have_untrusted); have && answer.status == 409) {
+    return Outcome::PartlyTaken(std::move(*have), std::move(detail));
+  }
   switch (answer.status) {
     case 429:
     case 502:

@@ -43,6 +43,7 @@ struct HttpAnswer {
   std::string content_type_untrusted;
   std::string retry_after_untrusted;
   std::string location_untrusted;
+  std::string have_untrusted;  // the field tributary-have (batch_header.h)
   std::optional<std::string> grpc_status_untrusted;
   std::string grpc_message_untrusted;
   std::string grpc_status_details_untrusted;

@@ -27,6 +27,9 @@ struct HttpCall {
   std::string_view path;
   std::span<const iovec> body;
   size_t body_bytes = 0;
+  // A field of this call alone, or none; the name in lower case.
+  std::string_view field_name;
+  std::string_view field_value;
   // Called once, unless the call is cancelled first. Must not call the connection, nor destroy it.
   std::move_only_function<void(HttpAnswer)> answered;
 

@@ -18,8 +18,12 @@ constexpr base::Nanos kRetryAfterStalled = std::chrono::seconds(5);
 // spin.
 constexpr size_t kRoomShare = 16;
 
-constexpr std::array<std::string_view, 7> kRefusalNames = {"malformed",        "pressure", "too_large", "bad_encoding",
-                                                           "bad_content_type", "timeout",  "storage"};
+// Told of a resend while the disk has not said what becomes of the first.
+constexpr base::Nanos kRetryAfterUnderWay = std::chrono::seconds(1);
+
+constexpr std::array<std::string_view, 9> kRefusalNames = {"malformed",    "pressure",         "too_large",
+                                                           "bad_encoding", "bad_content_type", "timeout",
+                                                           "storage",      "under_way",        "partly_taken"};
 
 }  // namespace
 
@@ -39,12 +43,15 @@ void Intake::Submit(otlp::Signal signal, base::Bytes request, Origin origin, Ans
   const auto counts = otlp::Scan(signal, request);
   if (!counts) {
     CountRefused(signal, Refusal::kMalformed);
-    return answer({.kind = Verdict::Kind::kMalformed, .detail = counts.error().Describe()});
+    return answer({.kind = Verdict::Kind::kMalformed, .detail = counts.error().Describe(), .taken = {}});
   }
   const size_t bytes = request.size();
   if (counts->items == 0) {
     Count(signal, 0, bytes);
     return answer({});
+  }
+  if (origin.batch) {
+    if (auto verdict = AnswerResend(signal, origin.batch, counts->items)) return answer(std::move(*verdict));
   }
   log_.Append({signal, *counts, std::move(request), std::move(origin)},
               [this, signal, bytes, items = counts->items, answer = std::move(answer)](Log::Taken taken) mutable {
@@ -53,8 +60,27 @@ void Intake::Submit(otlp::Signal signal, base::Bytes request, Origin origin, Ans
                   return answer({});
                 }
                 CountRefused(signal, taken == Log::Taken::kFailed ? Refusal::kStorage : Refusal::kPressure);
-                answer({.kind = Verdict::Kind::kPressure, .retry_after = RetryAfter(bytes)});
+                answer({.kind = Verdict::Kind::kPressure, .detail = {}, .retry_after = RetryAfter(bytes), .taken = {}});
               });
+}
+
+// Nothing when it is none.
+std::optional<Intake::Verdict> Intake::AnswerResend(otlp::Signal signal, const BatchId& batch, uint64_t items) {
+  switch (log_.taken_batches().Look(batch)) {
+    case TakenBatches::State::kNew:
+      return std::nullopt;
+    case TakenBatches::State::kTaken:
+      received_[signal].resent_items += items;
+      return Verdict();
+    case TakenBatches::State::kPartly:
+      CountRefused(signal, Refusal::kPartlyTaken);
+      return Verdict{
+          .kind = Verdict::Kind::kPartlyTaken, .detail = {}, .taken = log_.taken_batches().PartsTaken(batch)};
+    case TakenBatches::State::kUnderWay:
+      CountRefused(signal, Refusal::kUnderWay);
+      return Verdict{.kind = Verdict::Kind::kUnderWay, .detail = {}, .retry_after = kRetryAfterUnderWay, .taken = {}};
+  }
+  return std::nullopt;
 }
 
 void Intake::Count(otlp::Signal signal, uint64_t items, size_t bytes) {
@@ -72,11 +98,18 @@ void Intake::WriteMetrics(base::MetricsText& metrics) const {
                     {{"signal", name}}, static_cast<double>(received_[signal].items));
     metrics.Counter("tributary_intake_bytes_total", "Bytes of OTLP taken, uncompressed.", {{"signal", name}},
                     static_cast<double>(received_[signal].bytes));
+    metrics.Counter("tributary_intake_resent_items_total",
+                    "Items that another Tributary sent again and that were here already; they are not kept twice.",
+                    {{"signal", name}}, static_cast<double>(received_[signal].resent_items));
     for (size_t i = 0; i < kRefusals; ++i) {
       metrics.Counter("tributary_refused_requests_total", "Requests answered with an error; the sender still has them.",
                       {{"signal", name}, {"reason", kRefusalNames[i]}}, static_cast<double>(refused_[signal][i]));
     }
   }
+  metrics.Counter("tributary_intake_malformed_batch_ids_total",
+                  "Requests whose field tributary-batch was not to be read.", {}, static_cast<double>(bad_batch_ids_));
+  metrics.Gauge("tributary_intake_streams", "Readers of other Tributaries' Logs whose resends are recognised.", {},
+                static_cast<double>(log_.taken_batches().streams()));
 }
 
 }  // namespace tributary::pipeline

@@ -31,10 +31,12 @@ Lane::~Lane() { CHECK(cursors_.empty()); }
 
 void Lane::Append(Batch batch, Log::Answer answer) {
   if (!on_disk()) {
+    log_.taken_batches_.Take(batch.origin.batch);
     PlaceFrame(std::move(batch));
     Commit(next_sequence_);
     return answer(Log::Taken::kYes);
   }
+  log_.taken_batches_.Begin(batch.origin.batch);
   const size_t request_bytes = batch.bytes.size();
   log_.unwritten_bytes_ += request_bytes;
   WatchForStall();
@@ -42,7 +44,7 @@ void Lane::Append(Batch batch, Log::Answer answer) {
     unplaced_.push_back({std::move(batch), log_.loop_.now(), std::move(answer)});
     return RefuseUnplaceable();
   }
-  waiting_.push_back({next_sequence_, log_.loop_.now(), request_bytes, std::move(answer)});
+  waiting_.push_back({next_sequence_, log_.loop_.now(), request_bytes, batch.origin.batch, std::move(answer)});
   PlaceFrame(std::move(batch));
 }
 
@@ -50,7 +52,8 @@ void Lane::DiskChanged() {
   while (!unplaced_.empty() && HasRoom(BodyBytes(unplaced_.front().batch))) {
     Unplaced next = std::move(unplaced_.front());
     unplaced_.pop_front();
-    waiting_.push_back({next_sequence_, next.since, next.batch.bytes.size(), std::move(next.answer)});
+    waiting_.push_back(
+        {next_sequence_, next.since, next.batch.bytes.size(), next.batch.origin.batch, std::move(next.answer)});
     PlaceFrame(std::move(next.batch));
   }
   RefuseUnplaceable();
@@ -67,6 +70,7 @@ void Lane::RefuseUnplaceable() {
     Unplaced refused = std::move(unplaced_.front());
     unplaced_.pop_front();
     log_.unwritten_bytes_ -= request_bytes;
+    log_.taken_batches_.End(refused.batch.origin.batch, false);
     refused.answer(failed ? Log::Taken::kFailed : Log::Taken::kFull);
   }
 }
@@ -114,6 +118,7 @@ void Lane::PlaceFrame(Batch batch) {
   const Block::Placed placed =
       tail_->Add(std::move(batch.bytes), batch.origin, batch.counts, log_.loop_.now(), header_bytes);
   const uint64_t sequence = next_sequence_++;
+  log_.sources_.Hold(DecodeSource(placed.origin), batch.counts.items, request_bytes, extent.shares);
   ++extent.frames;
   extent.items += batch.counts.items;
   extent.bytes += request_bytes;
@@ -236,6 +241,7 @@ void Lane::AnswerCommitted() {
     Waiting answered = std::move(waiting_.front());
     waiting_.pop_front();
     log_.unwritten_bytes_ -= answered.bytes;
+    log_.taken_batches_.End(answered.batch, true);
     if (answered.answer) answered.answer(Log::Taken::kYes);
   }
 }
@@ -254,6 +260,7 @@ void Lane::FailUncommitted() {
   // A sender may try again at once, and then waits anew.
   for (Waiting& refused : std::exchange(waiting_, {})) {
     log_.unwritten_bytes_ -= refused.bytes;
+    log_.taken_batches_.End(refused.batch, false);
     if (refused.answer) refused.answer(Log::Taken::kFailed);
   }
 }
@@ -261,6 +268,7 @@ void Lane::FailUncommitted() {
 // Of the last Extent.
 void Lane::CutUncommitted(Segment& segment) {
   Extent& extent = segment.extents.back();
+  log_.sources_.LetGo(extent.shares);
   if (extent.first_sequence >= committed_) {
     Forget(extent);
     segment.extents.pop_back();
@@ -273,6 +281,7 @@ void Lane::CutUncommitted(Segment& segment) {
               .block = extent.block};
   for (uint64_t sequence = kept.first_sequence; sequence < committed_; ++sequence) {
     const Block::Record& record = extent.block->record(sequence);
+    log_.sources_.Hold(DecodeSource(record.origin), record.counts.items, record.size(), kept.shares);
     ++kept.frames;
     kept.items += record.counts.items;
     kept.bytes += record.size();
@@ -286,7 +295,8 @@ void Lane::WatchForStall() {
   if (!stall_.pending()) stall_ = log_.loop_.RunAfter(kStallCheck, [this] { RefuseStalled(); });
 }
 
-// Their frames may still come to be written; then they are there twice.
+// Their frames may still come to be written; then they are there twice, but for those of a sender that says what it
+// sends again.
 void Lane::RefuseStalled() {
   const base::Time old = log_.loop_.now() - kStallMax;
   std::vector<Log::Answer> refused;
@@ -295,6 +305,7 @@ void Lane::RefuseStalled() {
   }
   while (!unplaced_.empty() && unplaced_.front().since <= old) {
     log_.unwritten_bytes_ -= unplaced_.front().batch.bytes.size();
+    log_.taken_batches_.End(unplaced_.front().batch.origin.batch, false);
     refused.push_back(std::move(unplaced_.front().answer));
     unplaced_.pop_front();
   }
@@ -431,6 +442,7 @@ void Lane::FreeWhatIsDone() {
 void Lane::Free(std::deque<std::unique_ptr<Segment>>::iterator place) {
   const std::unique_ptr<Segment> segment = std::move(*place);
   segments_.erase(place);
+  for (const Extent& extent : segment->extents) log_.sources_.LetGo(extent.shares);
   if (!on_disk()) {
     for (const Extent& extent : segment->extents) log_.bytes_ -= extent.block->memory_bytes();
     return;

@@ -88,6 +88,7 @@ class Lane {
     uint64_t sequence;  // of its frame, once it has one
     base::Time since;
     size_t bytes;
+    BatchId batch;
     Log::Answer answer;  // null when it was refused for the time it took
   };
   struct Unplaced {

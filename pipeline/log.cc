@@ -72,7 +72,7 @@ void Log::Start() {
 
 std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view name) {
   Lane& lane = *lanes_[signal];
-  if (!on_disk()) return std::unique_ptr<Cursor>(new Cursor(lane, nullptr, AckSet(lane.committed())));
+  if (!on_disk()) return std::unique_ptr<Cursor>(new Cursor(lane, name, nullptr, AckSet(lane.committed())));
   const std::string path = CursorPath(signal, name);
   CursorState state{.acknowledged = AckSet(lane.committed())};
   if (auto saved = CursorFile::Load(*file_system_, path)) {
@@ -87,7 +87,7 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view na
   AckSet acknowledged = state.acknowledged;
   const CursorFile::Disk disk{loop_, *file_system_, *io_, *worker_, options_.mode == Mode::kDurable};
   auto file = std::make_unique<CursorFile>(disk, path, std::move(state));
-  return std::unique_ptr<Cursor>(new Cursor(lane, std::move(file), std::move(acknowledged)));
+  return std::unique_ptr<Cursor>(new Cursor(lane, name, std::move(file), std::move(acknowledged)));
 }
 
 void Log::Append(Batch batch, Answer answer) {
@@ -296,7 +296,7 @@ void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vecto
   MissingFrames missing;
   uint64_t end = UINT64_MAX;  // of what counts: later segments gave the sequences from here on anew
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
-    auto recovered = RecoverSegment(*file_system_, *file, end, loop_.now());
+    auto recovered = RecoverSegment(*file_system_, *file, end, loop_.now(), taken_batches_, sources_);
     end = std::min(end, file->header->first_sequence);
     if (!recovered) {
       NoteReadFailure(file->file->path, recovered.error());
@@ -379,6 +379,7 @@ std::string Log::disk_error() const {
 void Log::WriteMetrics(base::MetricsText& metrics) const {
   metrics.Gauge("tributary_log_bytes", "What the frames in the Log take, of memory or of disk.", {},
                 static_cast<double>(bytes_));
+  sources_.WriteMetrics(metrics);
   metrics.Gauge("tributary_log_bytes_max", "The Log's cap.", {}, static_cast<double>(options_.bytes_max));
   metrics.Gauge("tributary_log_info", "How the Log keeps what it took, by what means, and how that may still be lost.",
                 {{"mode", Name(options_.mode)}, {"io", io_ ? io_->name() : "none"}, {"lost_by", LostBy(options_.mode)}},

@@ -36,6 +36,8 @@
 #include "pipeline/cursor.h"
 #include "pipeline/log_recovery.h"
 #include "pipeline/segment_pool.h"
+#include "pipeline/sources.h"
+#include "pipeline/taken_batches.h"
 
 namespace tributary::pipeline {
 
@@ -83,6 +85,11 @@ class Log {
 
   // Takes `batch`, or leaves it to the sender. `answer` is called once, on the loop's thread, in this call or later.
   void Append(Batch batch, Answer answer);
+
+  Sources& sources() { return sources_; }
+  // What of other Tributaries' Logs is here.
+  TakenBatches& taken_batches() { return taken_batches_; }
+  const TakenBatches& taken_batches() const { return taken_batches_; }
 
   // Whether a request of `bytes` would be taken now, as far as one can tell.
   bool Admits(size_t bytes) const;
@@ -141,6 +148,8 @@ class Log {
   Options options_;
   size_t bytes_ = 0;
   Account account_;
+  TakenBatches taken_batches_;
+  Sources sources_;
   uint64_t last_serial_ = 0;
   bool some_unread_ = false;  // of the files: what they hold is not known
   std::string write_error_;   // of the last write, empty after a good one

@@ -56,7 +56,7 @@ base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::
 }
 
 base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
-                                                base::Time now) {
+                                                base::Time now, TakenBatches& batches, Sources& sources) {
   RecoveredSegment recovered{.segment = std::make_unique<Segment>()};
   Segment& segment = *recovered.segment;
   segment.id = found.header->segment_id;
@@ -69,6 +69,7 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
   const auto take = [&](const FrameHeader& frame, size_t offset, ByteView body) {
     recovered.committed = std::max(recovered.committed, frame.committed);
     if (frame.sequence >= end || (frame.flags & FrameHeader::kEnd) != 0) return;
+    if (const auto batch = DecodeBatchId(OriginOf(frame, body))) batches.Take(*batch);
     const uint64_t file_offset = kSegmentHeaderBytes + offset;
     auto& extents = segment.extents;
     const bool goes_on = !extents.empty() && extents.back().end_sequence() == frame.sequence &&
@@ -81,6 +82,7 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
                          .block = nullptr});
     }
     Extent& extent = extents.back();
+    sources.Hold(DecodeSource(OriginOf(frame, body)), frame.items, frame.payload_bytes, extent.shares);
     ++extent.frames;
     extent.items += frame.items;
     extent.bytes += frame.payload_bytes;

@@ -17,6 +17,8 @@
 #include "pipeline/block.h"
 #include "pipeline/log_format.h"
 #include "pipeline/segment.h"
+#include "pipeline/sources.h"
+#include "pipeline/taken_batches.h"
 
 namespace tributary::pipeline {
 
@@ -39,8 +41,9 @@ struct RecoveredSegment {
   uint64_t committed = 0;            // the highest that a frame tells, of sequences from life_first_sequence on
 };
 // `now` is when this is; frames tell their times by the real-time clock.
+// What other Tributaries called the frames is noted in `batches`, who sent them in `sources`.
 base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
-                                                base::Time now);
+                                                base::Time now, TakenBatches& batches, Sources& sources);
 
 // The frames of an extent, from its `bytes` on disk. Those that are damaged are there as lost ones, among which the
 // items and bytes are shared out that the extent had and the others have not.

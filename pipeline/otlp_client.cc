@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "base/check.h"
+#include "pipeline/batch_header.h"
 #include "pipeline/grpc_status.h"
 
 namespace tributary::pipeline {
@@ -17,7 +18,7 @@ constexpr size_t kGrpcPrefixBytes = 5;  // compressed or not, then the message's
 // Header names that the protocol sets itself, or that would change what a request is.
 constexpr std::array kOwnHeaders = {
     "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection",
-    "te",   "upgrade",        "grpc-timeout", "grpc-encoding"};
+    "te",   "upgrade",        "grpc-timeout", "grpc-encoding",    "tributary-batch"};
 
 base::Status CheckHeader(std::string& name, const std::string& value) {
   const auto is_token = [](unsigned char c) {
@@ -64,7 +65,8 @@ struct OtlpClient::Call {
   std::array<uint8_t, kGrpcPrefixBytes> prefix{};
   base::Bytes compressed;
   std::vector<iovec> body;
-  Outcome outcome;  // once finished
+  std::string batch;  // the field's value
+  Outcome outcome;    // once finished
 };
 
 base::Result<std::unique_ptr<OtlpClient>> OtlpClient::Create(base::Loop& loop, Options options) {
@@ -137,6 +139,11 @@ void OtlpClient::Send(const Outgoing& outgoing, Done done) {
   }
   Frame(outgoing, *call);
   call->http.path = options_.paths[outgoing.signal];
+  if (outgoing.batch) {
+    call->batch = FormatBatchId(outgoing.batch);
+    call->http.field_name = kBatchField;
+    call->http.field_value = call->batch;
+  }
   call->http.answered = [this, call](HttpAnswer answer) {
     const std::string peer = call->http.peer.empty() ? name_ : call->http.peer;
     Finish(call, options_.protocol == Protocol::kGrpc ? GrpcOutcome(answer, peer) : HttpOutcome(answer, peer));

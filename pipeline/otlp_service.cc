@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "otlp/json.h"
+#include "pipeline/batch_header.h"
 
 namespace tributary::pipeline {
 namespace {
@@ -84,12 +86,24 @@ HttpResponse Malformed(OtlpService::Form form, std::string detail) {
   return Refuse(form, 400, std::move(status));
 }
 
-HttpResponse Pressure(OtlpService::Form form, base::Nanos retry_after) {
+HttpResponse TryAgain(OtlpService::Form form, base::Nanos retry_after, std::string why) {
   GrpcStatus status;
   status.code = GrpcCode::kUnavailable;
-  status.message = "memory for telemetry is full: try again later";
+  status.message = std::move(why);
   status.retry_delay = retry_after;
   return Refuse(form, 503, std::move(status));
+}
+
+HttpResponse Pressure(OtlpService::Form form, base::Nanos retry_after) {
+  return TryAgain(form, retry_after, "memory for telemetry is full: try again later");
+}
+
+// What only a Tributary is told, which has said what it calls the request.
+HttpResponse PartlyTaken(OtlpService::Form form, const std::vector<AckSet::Range>& taken) {
+  HttpResponse response =
+      Refuse(form, 409, GrpcCode::kAborted, "a part of this request is here already: send the rest alone");
+  response.headers.emplace_back(kHaveField, FormatRanges(taken));
+  return response;
 }
 
 // Export{Trace,Metrics,Logs}ServiceResponse with partial_success unset, which is no bytes in protobuf.
@@ -180,7 +194,13 @@ void OtlpService::OnRequest(const HttpHead& head, base::Bytes body, Reply reply)
   CHECK(signal);  // Admit let it through
   if (auto refusal = Decode(head, *signal, body)) return reply(std::move(*refusal));
 
-  intake_.Submit(*signal, std::move(body), {.source = head.source, .batch = {}},
+  Origin origin{.source = head.source, .batch = {}};
+  if (!head.batch_untrusted.empty()) {
+    auto batch = ParseBatchId(head.batch_untrusted);
+    if (!batch) intake_.CountBadBatchId();
+    origin.batch = std::move(batch).value_or(BatchId());
+  }
+  intake_.Submit(*signal, std::move(body), std::move(origin),
                  [form = FormOf(head), reply = std::move(reply)](Intake::Verdict verdict) mutable {
                    switch (verdict.kind) {
                      case Intake::Verdict::Kind::kTaken:
@@ -189,6 +209,10 @@ void OtlpService::OnRequest(const HttpHead& head, base::Bytes body, Reply reply)
                        return reply(Malformed(form, std::move(verdict.detail)));
                      case Intake::Verdict::Kind::kPressure:
                        return reply(Pressure(form, verdict.retry_after));
+                     case Intake::Verdict::Kind::kUnderWay:
+                       return reply(TryAgain(form, verdict.retry_after, "an earlier attempt at this is under way"));
+                     case Intake::Verdict::Kind::kPartlyTaken:
+                       return reply(PartlyTaken(form, verdict.taken));
                    }
                  });
 }

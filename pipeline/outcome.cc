@@ -24,6 +24,8 @@ std::string_view Name(Reason reason) {
       return "not_matched";
     case Reason::kStorage:
       return "storage";
+    case Reason::kPartlyTaken:
+      return "partly_taken";
   }
   return "unknown";
 }

@@ -6,8 +6,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
+#include "pipeline/ack_set.h"
 
 namespace tributary::pipeline {
 
@@ -23,6 +26,7 @@ enum class Reason : uint8_t {
   kPeerRejected,  // partial success: the peer took the request and rejected these items
   kNotMatched,    // the destination's condition does not select it
   kStorage,       // a local file or store failed
+  kPartlyTaken,   // the peer has a part of the request already
 };
 std::string_view Name(Reason reason);
 
@@ -35,15 +39,22 @@ struct Outcome {
   uint64_t rejected_items = 0;
   // kRetry: the peer said how long to wait (RetryInfo, Retry-After).
   std::optional<base::Nanos> retry_after;
+  // kRetry for kPartlyTaken: of the request's batch, the sequences that the peer has. The rest may go at once.
+  std::vector<AckSet::Range> taken;
   // For people: "503 Service Unavailable from http://loki:3100: ingester not ready".
   std::string detail;
 
   static Outcome Delivered() { return {}; }
   static Outcome Retry(Reason reason, std::string detail, std::optional<base::Nanos> after = std::nullopt) {
-    return {.kind = Kind::kRetry, .reason = reason, .retry_after = after, .detail = std::move(detail)};
+    return {.kind = Kind::kRetry, .reason = reason, .retry_after = after, .taken = {}, .detail = std::move(detail)};
+  }
+  static Outcome PartlyTaken(std::vector<AckSet::Range> taken, std::string detail) {
+    Outcome outcome = Retry(Reason::kPartlyTaken, std::move(detail));
+    outcome.taken = std::move(taken);
+    return outcome;
   }
   static Outcome Refused(Reason reason, std::string detail) {
-    return {.kind = Kind::kRefused, .reason = reason, .detail = std::move(detail)};
+    return {.kind = Kind::kRefused, .reason = reason, .taken = {}, .detail = std::move(detail)};
   }
 };
 

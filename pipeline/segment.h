@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "pipeline/block.h"
 #include "pipeline/segment_pool.h"
+#include "pipeline/sources.h"
 
 namespace tributary::pipeline {
 
@@ -25,6 +26,7 @@ struct Extent {
   uint64_t file_offset = 0;
   uint64_t file_bytes = 0;
   uint64_t held = 0;             // frames times the Cursors that have not acknowledged them
+  Sources::Shares shares = {};   // of its items and bytes
   std::shared_ptr<Block> block;  // null when it is only on disk
 
   uint64_t end_sequence() const { return first_sequence + frames; }

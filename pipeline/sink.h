@@ -9,6 +9,7 @@
 #include "base/metrics_text.h"
 #include "base/slices.h"
 #include "otlp/signal.h"
+#include "pipeline/origin.h"
 #include "pipeline/outcome.h"
 
 namespace tributary::pipeline {
@@ -17,6 +18,7 @@ namespace tributary::pipeline {
 struct Outgoing {
   otlp::Signal signal;
   uint32_t items = 0;
+  BatchId batch;         // by which the peer recognises it, if it is a Tributary too; may be none
   base::Slices request;  // Export{Trace,Metrics,Logs}ServiceRequest, uncompressed
 };
 

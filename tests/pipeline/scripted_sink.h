@@ -22,6 +22,7 @@ class ScriptedSink : public pipeline::Sink {
     otlp::Signal signal;
     std::vector<uint64_t> items;
     size_t bytes;
+    pipeline::BatchId batch;
   };
   struct Pending {
     Request request;
@@ -38,7 +39,7 @@ class ScriptedSink : public pipeline::Sink {
 
   void Send(const pipeline::Outgoing& outgoing, Done done) override {
     const base::Bytes flat = outgoing.request.Flatten();
-    Request request{outgoing.signal, ItemsOf(outgoing.signal, flat), flat.size()};
+    Request request{outgoing.signal, ItemsOf(outgoing.signal, flat), flat.size(), outgoing.batch};
     EXPECT_EQ(request.items.size(), outgoing.items);
     EXPECT_FALSE(request.items.empty());
     std::optional<pipeline::Outcome> outcome = script(request);
