@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <memory>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -10,6 +12,17 @@
 #include "gateway/file_sink.h"
 
 namespace tributary::gateway {
+namespace {
+
+// Senders are told apart by their addresses; the ports say nothing.
+std::shared_ptr<const std::string> SourceOf(int socket) {
+  const base::Address address = base::PeerAddress(socket);
+  std::string text = address.ToString();
+  if (address.port() != 0) text.resize(text.rfind(':'));
+  return std::make_shared<const std::string>(std::move(text));
+}
+
+}  // namespace
 
 base::Result<std::unique_ptr<Gateway>> Gateway::Start(base::Loop& loop, Config config) {
   auto pipeline = pipeline::Pipeline::Create(loop, config.log, config.memory);
@@ -20,6 +33,7 @@ base::Result<std::unique_ptr<Gateway>> Gateway::Start(base::Loop& loop, Config c
     if (!opened) return std::unexpected(opened.error());
     gateway->Put(settings, std::move(*opened));
   }
+  gateway->pipeline_->set_source_of(SourceOf);
   if (base::Status status = gateway->pipeline_->Open(config.listen); !status) return std::unexpected(status.error());
   gateway->config_ = std::move(config);
   return gateway;
