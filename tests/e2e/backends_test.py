@@ -54,7 +54,7 @@ def binary(name):
     return os.environ.get(f"TRIBUTARY_{name.upper()}") or shutil.which(name)
 
 
-class Gateway(OtlpServer):
+class ExampleGateway(OtlpServer):
     """tributary-gateway with one sink of deploy/gateway/jaeger-prometheus-loki.yaml, at another address."""
 
     def __init__(self, directory, sink, example_url, url):
@@ -79,7 +79,7 @@ class Gateway(OtlpServer):
 @contextlib.contextmanager
 def chain(directory, sink, example_url, url):
     """An agent before a gateway before the backend at `url`. Leaving it, every item must have been delivered."""
-    with Gateway(directory, sink, example_url, url) as gateway, Agent(directory, gateway.grpc) as agent:
+    with ExampleGateway(directory, sink, example_url, url) as gateway, Agent(directory, gateway.grpc) as agent:
         with ledger.Watch(agent, gateway):
             yield agent
             wait_until(lambda: all(account.held == 0 for account in ledger.accounts(gateway).values()), "all is sent")
