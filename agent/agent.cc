@@ -57,6 +57,7 @@ Agent::Agent(base::Loop& loop, Config config, std::unique_ptr<pipeline::Sink> up
     if (kubernetes_) kubernetes_->WriteMetrics(metrics);
   });
   pipeline::Delivery::View view;
+  view.complete = [this](base::ByteView source) { return enrichment_.IsComplete(source); };
   view.edit = [this](base::ByteView source) -> const auto& { return enrichment_.EditOf(source); };
   pipeline_->destinations().push_back(
       std::make_unique<pipeline::Destination>(loop, pipeline_->log(), "upstream", otlp::SignalSet::All(),
@@ -151,6 +152,7 @@ Enrichment::Options Agent::EnrichmentOptions() const {
     options.given = ParseResourceAttributes(environment_untrusted);
   }
   options.fields = config_.kubernetes.fields;
+  options.awaits_pods = config_.kubernetes.cluster.has_value() || !config_.kubernetes.pods_file.empty();
   options.given.insert(options.given.end(), config_.resource_attributes.begin(), config_.resource_attributes.end());
   return options;
 }

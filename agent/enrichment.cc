@@ -38,38 +38,45 @@ Enrichment::Enrichment(const Pods& pods, std::function<void()> refresh, Options 
 
 void Enrichment::SetOptions(Options options) {
   options_ = std::move(options);
-  edits_.clear();
+  made_.clear();
   last_ = nullptr;
 }
 
-const otlp::ResourceEdit& Enrichment::EditOf(base::ByteView source_untrusted) {
+bool Enrichment::IsComplete(base::ByteView source_untrusted) {
+  if (!options_.awaits_pods || Of(source_untrusted).complete) return true;
+  if (refresh_) refresh_();
+  return false;
+}
+
+const Enrichment::Made& Enrichment::Of(base::ByteView source_untrusted) {
   const std::string_view source = base::AsText(source_untrusted);
-  if (pods_version_ != pods_.version() || edits_.size() >= kEditsMax) {
+  if (pods_version_ != pods_.version() || made_.size() >= kMadeMax) {
     pods_version_ = pods_.version();
-    edits_.clear();
+    made_.clear();
     last_ = nullptr;
   }
   if (last_ == nullptr || last_->first != source) {
-    auto found = edits_.find(source);
-    if (found == edits_.end()) found = edits_.emplace(source, Make(source)).first;
+    auto found = made_.find(source);
+    if (found == made_.end()) found = made_.emplace(source, Make(source)).first;
     last_ = &*found;
   }
   return last_->second;
 }
 
 // What is set later counts.
-otlp::ResourceEdit Enrichment::Make(std::string_view source_untrusted) {
+Enrichment::Made Enrichment::Make(std::string_view source_untrusted) {
   Attributes source;
   for (auto& [key, value] : ParseResourceAttributes(source_untrusted)) source[key] = std::move(value);
   const bool in_container = source.contains("container.id") || source.contains("k8s.pod.uid");
   const std::string_view comm = Value(source, in_container ? "comm" : "process.executable.name");
-  otlp::ResourceEdit edit;
+  Made made;
+  otlp::ResourceEdit& edit = made.edit;
   if (IsForwarder(comm)) {
     AddVia(source, edit);
   } else {
     for (const auto& [key, value] : options_.host) edit.SetString(key, value, kKeep);
     if (in_container) {
-      AddContainer(source, edit);
+      made.complete = AddContainer(source, edit);
     } else {
       SetText(edit, "systemd.unit", Value(source, "systemd.unit"), kKeep);
       SetText(edit, "process.executable.name", comm, kKeep);
@@ -82,20 +89,20 @@ otlp::ResourceEdit Enrichment::Make(std::string_view source_untrusted) {
   for (const auto& [key, value] : options_.given) {
     if (edit.Find(key) == nullptr || edit.Find(key)->conflict == kKeep) edit.SetString(key, value, kKeep);
   }
-  return edit;
+  return made;
 }
 
-void Enrichment::AddContainer(const Attributes& source, otlp::ResourceEdit& edit) {
+bool Enrichment::AddContainer(const Attributes& source, otlp::ResourceEdit& edit) {
   const std::string_view uid = Value(source, "k8s.pod.uid"), container_id = Value(source, "container.id");
   SetText(edit, "container.id", container_id, kReplace);
   SetText(edit, "container.runtime", Value(source, "container.runtime"), kReplace);
-  if (uid.empty()) return;
+  if (uid.empty()) return true;
   edit.SetString("k8s.pod.uid", uid, kReplace);
   const Pods::Found found = pods_.Find(uid, container_id);
   if (found.pod != nullptr) AddAttributes(*found.pod, found.container, options_.fields, edit);
-  if (found.pod != nullptr && found.container != nullptr) return;
-  ++incomplete_;
-  if (refresh_) refresh_();
+  if (found.pod != nullptr && found.container != nullptr) return true;
+  ++(found.pod == nullptr ? unknown_pods_ : unknown_containers_);
+  return false;
 }
 
 void Enrichment::AddVia(const Attributes& source, otlp::ResourceEdit& edit) const {
@@ -113,9 +120,13 @@ void Enrichment::AddVia(const Attributes& source, otlp::ResourceEdit& edit) cons
 }
 
 void Enrichment::WriteMetrics(base::MetricsText& metrics) const {
-  metrics.Counter("tributary_identity_incomplete_total",
-                  "Times a sender's container was looked up and Kubernetes had not told of it (yet).", {},
-                  static_cast<double>(incomplete_));
+  const auto count = [&metrics](std::string_view reason, uint64_t value) {
+    metrics.Counter("tributary_identity_incomplete_total",
+                    "Times a sender was looked up of whom Kubernetes had not told (yet).", {{"reason", reason}},
+                    static_cast<double>(value));
+  };
+  count("unknown_pod", unknown_pods_);
+  count("unknown_container", unknown_containers_);
 }
 
 }  // namespace tributary::agent

@@ -28,6 +28,7 @@ class Enrichment {
     std::vector<std::pair<std::string, std::string>> host;   // of whatever is sent from this host
     std::vector<std::pair<std::string, std::string>> given;  // of everything
     PodFields fields;
+    bool awaits_pods = false;  // somebody tells of pods: one that is not known may be soon
   };
 
   // `pods` outlives it. `refresh` is called when a container is met that `pods` does not know; may be empty.
@@ -36,26 +37,36 @@ class Enrichment {
   // For a new configuration.
   void SetOptions(Options options);
 
+  // Whether EditOf() will hardly say more soon; if it may, somebody is asked.
+  bool IsComplete(base::ByteView source_untrusted);
   // An empty source is one that nobody knows. Valid until the next call.
-  const otlp::ResourceEdit& EditOf(base::ByteView source_untrusted);
+  const otlp::ResourceEdit& EditOf(base::ByteView source_untrusted) { return Of(source_untrusted).edit; }
 
   void WriteMetrics(base::MetricsText& metrics) const;
 
  private:
-  static constexpr size_t kEditsMax = 4096;
+  static constexpr size_t kMadeMax = 4096;
   using Attributes = std::map<std::string, std::string, std::less<>>;
 
-  otlp::ResourceEdit Make(std::string_view source_untrusted);
-  void AddContainer(const Attributes& source, otlp::ResourceEdit& edit);
+  struct Made {
+    otlp::ResourceEdit edit;
+    bool complete = true;
+  };
+
+  const Made& Of(base::ByteView source_untrusted);
+  Made Make(std::string_view source_untrusted);
+  // Whether all is known of it.
+  bool AddContainer(const Attributes& source, otlp::ResourceEdit& edit);
   void AddVia(const Attributes& source, otlp::ResourceEdit& edit) const;
 
   const Pods& pods_;
   std::function<void()> refresh_;
   Options options_;
-  std::map<std::string, otlp::ResourceEdit, std::less<>> edits_;
-  uint64_t pods_version_ = 0;                           // that `edits_` were made of
-  const decltype(edits_)::value_type* last_ = nullptr;  // most frames come from where the one before came from
-  uint64_t incomplete_ = 0;
+  std::map<std::string, Made, std::less<>> made_;
+  uint64_t pods_version_ = 0;                          // that `made_` was made of
+  const decltype(made_)::value_type* last_ = nullptr;  // most frames come from where the one before came from
+  uint64_t unknown_pods_ = 0;
+  uint64_t unknown_containers_ = 0;
 };
 
 }  // namespace tributary::agent

@@ -18,6 +18,9 @@ constexpr base::Nanos kDemandMax = std::chrono::minutes(10);
 constexpr uint32_t kConcurrencyAtStart = 2;
 // Requests that wait for a peer that fails, and keep their frames in memory.
 constexpr size_t kWaitingMax = 2;
+// Of frames that wait for their sources, and how often it is looked whether they still have to.
+constexpr size_t kSourceWaitBytesMax = 8 << 20;
+constexpr base::Nanos kSourceLook = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -67,6 +70,7 @@ void Delivery::SetOptions(Options options) {
 
 void Delivery::Pump() {
   if (paused()) return;
+  ReturnWaiting();
   const auto oldest = cursor_->oldest_unread(Cursor::From::kLive);
   if (oldest && loop_.now() - *oldest > options_.flush_after + options_.behind_after) cursor_->Fork();
 
@@ -86,6 +90,7 @@ void Delivery::WakeWhenDue() {
   if (const auto oldest = cursor_->oldest_unread(Cursor::From::kLive); oldest && !Due(Cursor::From::kLive)) {
     when = std::min(when, *oldest + options_.flush_after);
   }
+  if (!waiting_.empty()) when = std::min(when, loop_.now() + kSourceLook);
   if (when == base::Time::max() || (wake_.pending() && wake_at_ <= when)) return;
   wake_at_ = when;
   wake_ = loop_.RunAt(when, [this] { Pump(); });
@@ -150,6 +155,14 @@ void Delivery::CutFrom(Cursor::From from) {
   uint64_t items = 0;
   size_t bytes = 0;
   while (const Block::Record* record = cursor_->Peek(from)) {
+    if (MayWait(record->appended, DecodeSource(record->origin))) {
+      if (waiting_bytes_ + record->size() <= kSourceWaitBytesMax) {
+        waiting_bytes_ += record->size();
+        waiting_.push_back(*cursor_->Next(from));
+        continue;
+      }
+      incomplete_items_ += record->counts.items;
+    }
     const size_t growth = record->counts.resources * GrowthPerResource(DecodeSource(record->origin));
     items += record->counts.items;
     bytes += record->bytes.size() + growth;
@@ -170,6 +183,31 @@ void Delivery::CutFrom(Cursor::From from) {
     shipment->frames.push_back(std::move(frame));
   }
   if (!shipment->frames.empty()) fresh_.push_back(std::move(shipment));
+}
+
+bool Delivery::MayWait(base::Time appended, base::ByteView source) const {
+  return view_.complete && !draining_ && loop_.now() - appended < kSourceWait && !view_.complete(source);
+}
+
+// What need not wait any more is unread again.
+void Delivery::ReturnWaiting() {
+  if (waiting_.empty()) return;
+  const auto done = std::stable_partition(waiting_.begin(), waiting_.end(), [this](const Frame& frame) {
+    return MayWait(frame.appended(), frame.source());
+  });
+  std::vector<Frame> frames(std::make_move_iterator(done), std::make_move_iterator(waiting_.end()));
+  waiting_.erase(done, waiting_.end());
+  for (const Frame& frame : frames) {
+    waiting_bytes_ -= frame.bytes().size();
+    if (!view_.complete(frame.source())) incomplete_items_ += frame.counts().items;
+  }
+  std::ranges::sort(frames, {}, &Frame::sequence);
+  if (cursor_->PutBack(frames)) return;
+  for (Frame& frame : frames) {
+    auto shipment = std::make_unique<Shipment>();
+    shipment->frames.push_back(std::move(frame));
+    fresh_.push_back(std::move(shipment));
+  }
 }
 
 // Cuts `request`, a frame or a piece of one, into pieces that go next.
@@ -419,6 +457,8 @@ void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& met
   const auto oldest = cursor_->oldest_held();
   metrics.Gauge("tributary_oldest_held_seconds", "Age of the oldest item held for a destination.", labels,
                 oldest ? base::Seconds(loop_.now() - *oldest) : 0);
+  metrics.Counter("tributary_incomplete_items_total", "Items sent before all that could be known of their sender was.",
+                  labels, static_cast<double>(incomplete_items_));
   metrics.Counter("tributary_requests_total", "Requests sent to a destination, repeats included.", labels,
                   static_cast<double>(requests_));
   for (size_t i = 1; i < kReasons; ++i) {

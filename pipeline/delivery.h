@@ -54,8 +54,13 @@ class Delivery {
     // Attributes to give to what came from `source` (Origin::source; empty when not known); valid until the next call.
     // Empty: none.
     std::function<const otlp::ResourceEdit&(base::ByteView source)> edit;
+    // Whether `edit` knows all of a source that it will know soon. What came from one it does not waits for that, for
+    // kSourceWait at most, and within bounds; everything else passes it. Empty: always.
+    std::function<bool(base::ByteView source)> complete;
     std::function<bool(base::ByteView)> select;  // which resource containers to send; empty: all
   };
+
+  static constexpr base::Nanos kSourceWait = std::chrono::seconds(2);  // since the frame was appended
 
   // `sink` belongs to a Destination, which destroys it first.
   Delivery(base::Loop& loop, std::unique_ptr<Cursor> cursor, otlp::Signal signal, Sink& sink, View view,
@@ -121,6 +126,8 @@ class Delivery {
   bool Due(Cursor::From from) const;
   std::optional<Cursor::From> Choose();
   void CutFrom(Cursor::From from);
+  bool MayWait(base::Time appended, base::ByteView source) const;
+  void ReturnWaiting();
   void CutPieces(std::shared_ptr<CutFrame> cut, base::ByteView request, uint32_t items_max, size_t bytes_max);
   void CutInHalf(ShipmentPtr shipment);
 
@@ -145,6 +152,8 @@ class Delivery {
   Options options_;
   std::unique_ptr<Cursor> cursor_;
 
+  std::vector<Frame> waiting_;  // for their sources to be complete
+  size_t waiting_bytes_ = 0;
   std::deque<ShipmentPtr> fresh_;                     // cut, and not tried yet
   std::multimap<base::Time, ShipmentPtr> to_repeat_;  // by when
   bool repeated_last_ = false;
@@ -166,6 +175,7 @@ class Delivery {
 
   Tally account_;
   uint64_t requests_ = 0;
+  uint64_t incomplete_items_ = 0;  // that waited in vain, or for which there was no room to wait
   std::array<uint64_t, kReasons> retries_{};
   std::string last_error_;
 };

@@ -51,7 +51,9 @@ class EnrichmentTest : public testing::Test {
   Pods pods_;
   int refreshes_ = 0;
   Enrichment enrichment_{
-      pods_, [this] { ++refreshes_; }, {.host = {{"host.name", "node"}}, .given = {{"env", "prod"}}, .fields = {}}};
+      pods_,
+      [this] { ++refreshes_; },
+      {.host = {{"host.name", "node"}}, .given = {{"env", "prod"}}, .fields = {}, .awaits_pods = true}};
 };
 
 TEST_F(EnrichmentTest, GivesANobodyWhatThisHostIsAndWhatTheFileSays) {
@@ -76,22 +78,37 @@ TEST_F(EnrichmentTest, LetsTheKernelsWordOnContainerAndPodWin) {
   EXPECT_EQ(given.at("host.name"), "=node");
   EXPECT_FALSE(given.contains("comm"));
   EXPECT_FALSE(given.contains("process.executable.name"));
+  EXPECT_TRUE(enrichment_.IsComplete(base::AsBytes(kContainer)));
   EXPECT_EQ(refreshes_, 0);
 }
 
 TEST_F(EnrichmentTest, AsksForAPodItDoesNotKnowAndTellsOfItOnceItIsThere) {
   EXPECT_EQ(EditOf(kContainer).at("k8s.pod.uid"), "!u1");
   EXPECT_FALSE(EditOf(kContainer).contains("k8s.pod.name"));
+  EXPECT_FALSE(enrichment_.IsComplete(base::AsBytes(kContainer)));
   EXPECT_EQ(refreshes_, 1);
   Pod pod = Shop();
   pod.containers.clear();
   pods_.Put(pod);
   EXPECT_EQ(EditOf(kContainer).at("k8s.pod.name"), "!shop-7");
   EXPECT_FALSE(EditOf(kContainer).contains("k8s.container.name"));
+  EXPECT_FALSE(enrichment_.IsComplete(base::AsBytes(kContainer)));
   EXPECT_EQ(refreshes_, 2);
   pods_.Put(Shop());
   EXPECT_EQ(EditOf(kContainer).at("k8s.container.name"), "!till");
+  EXPECT_TRUE(enrichment_.IsComplete(base::AsBytes(kContainer)));
   EXPECT_EQ(refreshes_, 2);
+  base::MetricsText metrics;
+  enrichment_.WriteMetrics(metrics);
+  EXPECT_THAT(metrics.Render(), testing::HasSubstr("tributary_identity_incomplete_total{reason=\"unknown_pod\"} 1"));
+  EXPECT_THAT(metrics.Render(),
+              testing::HasSubstr("tributary_identity_incomplete_total{reason=\"unknown_container\"} 1"));
+}
+
+TEST_F(EnrichmentTest, ExpectsNoPodsWhereNobodyTellsOfAny) {
+  enrichment_.SetOptions({});
+  EXPECT_TRUE(enrichment_.IsComplete(base::AsBytes(kContainer)));
+  EXPECT_EQ(refreshes_, 0);
 }
 
 TEST_F(EnrichmentTest, LeavesTheClaimsOfAForwarderAloneAndSaysWhatTheyCameVia) {

@@ -41,6 +41,7 @@ class RandomPeer {
     if (random_() % 2 == 0) edit_.SetString("k8s.pod.name", "pod-7", otlp::ResourceEdit::Conflict::kReplace);
     rig_.emplace(RandomOptions(random_),
                  Delivery::View{.edit = [this](base::ByteView) -> const auto& { return edit_; },
+                                .complete = [this](base::ByteView) { return !Chance(10); },
                                 .select = select_ ? Wanted : nullptr},
                  otlp::SignalSet::All(), 20'000 + random_() % 200'000);
     rig_->sink().script = Script();

@@ -50,6 +50,13 @@ std::vector<uint64_t> Numbers(uint64_t first, uint64_t count) {
   return numbers;
 }
 
+void AppendFrom(DeliveryRig& rig, const std::string& source_text, const std::vector<Resource>& resources) {
+  const auto source = source_text.empty() ? nullptr : std::make_shared<const std::string>(source_text);
+  const otlp::Counts counts = {static_cast<uint32_t>(resources[0].items.size()), 1};
+  rig.log().Append({kTraces, counts, test::MakeRequest(kTraces, resources), {.source = source, .batch = {}}},
+                   [](Log::Taken taken) { EXPECT_EQ(taken, Log::Taken::kYes); });
+}
+
 TEST(Delivery, SendsAFullRequestAtOnceAndKeepsTheRest) {
   Delivery::Options options = Patient();
   options.batch_items_max = 10;
@@ -152,7 +159,8 @@ TEST(Delivery, CountsTheAttributesItGivesAgainstTheSizeOfARequest) {
   edit.SetString("k8s.pod.name", std::string(300, 'x'), otlp::ResourceEdit::Conflict::kReplace);
   Delivery::Options options = Eager();
   options.batch_bytes_max = 5'000;
-  DeliveryRig rig(options, {.edit = [&edit](base::ByteView) -> const auto& { return edit; }, .select = {}});
+  DeliveryRig rig(options,
+                  {.edit = [&edit](base::ByteView) -> const auto& { return edit; }, .complete = {}, .select = {}});
   size_t largest = 0;
   rig.sink().script = [&](const Request& request) {
     largest = std::max(largest, request.bytes);
@@ -171,13 +179,9 @@ TEST(Delivery, GivesEachFrameTheAttributesOfItsSource) {
     edit.SetString("k8s.pod.name", base::AsText(source), otlp::ResourceEdit::Conflict::kReplace);
     return edit;
   };
-  DeliveryRig rig(Eager(), {.edit = edit_of, .select = {}});
+  DeliveryRig rig(Eager(), {.edit = edit_of, .complete = {}, .select = {}});
   const std::vector<std::string> pods = {"pod-2", "", "pod-1", "pod-2"};
-  for (uint64_t i = 0; i < pods.size(); ++i) {
-    const auto source = pods[i].empty() ? nullptr : std::make_shared<const std::string>(pods[i]);
-    rig.log().Append({kTraces, {1, 1}, test::MakeRequest(kTraces, {{"a", {i}}}), {.source = source, .batch = {}}},
-                     [](Log::Taken taken) { EXPECT_EQ(taken, Log::Taken::kYes); });
-  }
+  for (uint64_t i = 0; i < pods.size(); ++i) AppendFrom(rig, pods[i], {{"a", {i}}});
   rig.Turn();
   ASSERT_EQ(rig.sink().pending.size(), 1u);
   EXPECT_EQ(rig.sink().pending[0].request.items, Numbers(0, 4));
@@ -188,6 +192,77 @@ TEST(Delivery, GivesEachFrameTheAttributesOfItsSource) {
     return true;
   });
   EXPECT_EQ(given, pods);
+}
+
+// A Delivery that knows all of every source but "new", until it does.
+class DeliverySource : public testing::Test {
+ protected:
+  std::vector<uint64_t> sent() const {
+    std::vector<uint64_t> items;
+    for (const Request& request : rig_.sink().sent)
+      items.insert(items.end(), request.items.begin(), request.items.end());
+    return items;
+  }
+  void Pass(base::Nanos time) {
+    rig_.loop().Advance(time);
+    rig_.Turn();
+    rig_.Turn();
+  }
+
+  bool knows_new_ = false;
+  otlp::ResourceEdit edit_;
+  mutable DeliveryRig rig_{
+      Eager(),
+      {.edit = [this](base::ByteView) -> const auto& { return edit_; },
+       .complete = [this](base::ByteView source) { return knows_new_ || base::AsText(source) != "new"; },
+       .select = {}}};
+};
+
+TEST_F(DeliverySource, IsWaitedForWhileOthersPass) {
+  rig_.sink().script = [](const Request&) { return Outcome::Delivered(); };
+  AppendFrom(rig_, "new", {{"a", {1, 2}}});
+  AppendFrom(rig_, "old", {{"a", {3}}});
+  Pass(milliseconds(0));
+  EXPECT_THAT(sent(), ElementsAre(3));
+  AppendFrom(rig_, "new", {{"a", {4}}});
+  Pass(milliseconds(100));
+  EXPECT_THAT(sent(), ElementsAre(3));
+  knows_new_ = true;
+  Pass(milliseconds(100));
+  EXPECT_THAT(sent(), ElementsAre(3, 1, 2, 4));
+  EXPECT_EQ(rig_.account(kTraces), (Account{.received = 4, .delivered = 4}));
+}
+
+TEST_F(DeliverySource, IsNotWaitedForForEver) {
+  rig_.sink().script = [](const Request&) { return Outcome::Delivered(); };
+  AppendFrom(rig_, "new", {{"a", {1, 2}}});
+  Pass(Delivery::kSourceWait - milliseconds(100));
+  EXPECT_THAT(sent(), ElementsAre());
+  Pass(milliseconds(200));
+  EXPECT_THAT(sent(), ElementsAre(1, 2));
+  base::MetricsText metrics;
+  rig_.destination().WriteMetrics(metrics);
+  EXPECT_THAT(metrics.Render(),
+              testing::HasSubstr("tributary_incomplete_items_total{signal=\"traces\",destination=\"peer\"} 2"));
+}
+
+TEST_F(DeliverySource, IsNotWaitedForAtTheEnd) {
+  rig_.sink().script = [](const Request&) { return Outcome::Delivered(); };
+  AppendFrom(rig_, "new", {{"a", {1}}});
+  Pass(milliseconds(0));
+  rig_.destination().Drain();
+  Pass(milliseconds(0));
+  EXPECT_THAT(sent(), ElementsAre(1));
+}
+
+TEST_F(DeliverySource, IsWaitedForWithinBounds) {
+  rig_.sink().script = [](const Request&) { return Outcome::Delivered(); };
+  for (uint64_t i = 0; i < 12; ++i) AppendFrom(rig_, "new", {{.service = "a", .items = {i}, .padding_bytes = 1 << 20}});
+  Pass(milliseconds(0));
+  EXPECT_EQ(sent().size(), 5u);
+  knows_new_ = true;
+  Pass(milliseconds(100));
+  EXPECT_EQ(rig_.account(kTraces), (Account{.received = 12, .delivered = 12}));
 }
 
 TEST(Delivery, HasMoreUnderWayWithEachRoundOfSuccessesUpToItsMaximum) {
