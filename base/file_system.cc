@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -48,6 +49,28 @@ IoResult<size_t> FileSystem::Write(int fd, std::span<const iovec> pieces, uint64
   return Count(Uninterrupted([&] { return ::pwritev(fd, pieces.data(), count, static_cast<off_t>(offset)); }));
 }
 
+IoResult<void> FileSystem::WriteAll(int fd, ByteView bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const IoResult<size_t> written = Write(fd, bytes, offset);
+    if (!written) return std::unexpected(written.error());
+    if (*written == 0) return std::unexpected(EIO);
+    bytes = bytes.subspan(*written);
+    offset += *written;
+  }
+  return {};
+}
+
+IoResult<size_t> FileSystem::ReadAll(int fd, std::span<uint8_t> into, uint64_t offset) {
+  size_t done = 0;
+  while (done < into.size()) {
+    const IoResult<size_t> read = Read(fd, into.subspan(done), offset + done);
+    if (!read) return read;
+    if (*read == 0) break;
+    done += *read;
+  }
+  return done;
+}
+
 IoResult<void> FileSystem::Sync(int fd) {
   return Nothing(Uninterrupted([&] { return ::fdatasync(fd); }));
 }
@@ -82,6 +105,8 @@ IoResult<void> FileSystem::Unlink(const std::string& path) { return Nothing(::un
 IoResult<void> FileSystem::MakeDirectory(const std::string& path, mode_t mode) {
   return Nothing(::mkdir(path.c_str(), mode));
 }
+
+IoResult<void> FileSystem::RemoveDirectory(const std::string& path) { return Nothing(::rmdir(path.c_str())); }
 
 IoResult<std::vector<std::string>> FileSystem::List(const std::string& directory) {
   const auto close = [](DIR* open) { ::closedir(open); };

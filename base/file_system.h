@@ -40,6 +40,10 @@ class FileSystem {
     const iovec piece = {const_cast<uint8_t*>(bytes.data()), bytes.size()};
     return Write(fd, std::span(&piece, 1), offset);
   }
+  // All of it, by as many of the above as it takes. Nothing for something counts as EIO: it would be the same again.
+  IoResult<void> WriteAll(int fd, ByteView bytes, uint64_t offset);
+  // As much as there is, up to the end of the file.
+  IoResult<size_t> ReadAll(int fd, std::span<uint8_t> into, uint64_t offset);
   // fdatasync(2): content and size of the file, not its name (SyncDirectory).
   virtual IoResult<void> Sync(int fd);
   // Makes what was created, renamed and unlinked in a directory survive a power loss.
@@ -53,6 +57,7 @@ class FileSystem {
   virtual IoResult<void> Rename(const std::string& from, const std::string& to);
   virtual IoResult<void> Unlink(const std::string& path);
   virtual IoResult<void> MakeDirectory(const std::string& path, mode_t mode = 0700);
+  virtual IoResult<void> RemoveDirectory(const std::string& path);
   // Names of everything in a directory, sorted, without "." and "..".
   virtual IoResult<std::vector<std::string>> List(const std::string& directory);
 };

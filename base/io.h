@@ -1,4 +1,4 @@
-// Io: reads and writes of files that the loop asks for and never waits for.
+// Io: what the loop asks of files and never waits for.
 //
 // One per loop, which outlives it. Two stand behind it and promise the same: io_uring (base/uring_io.h), and, where the
 // kernel or its administrator refuses that, a thread that blocks (base/thread_io.h). OpenIo() chooses.
@@ -22,6 +22,7 @@
 #include "base/file_system.h"
 #include "base/loop.h"
 #include "base/result.h"
+#include "base/worker.h"
 
 namespace tributary::base {
 
@@ -40,6 +41,9 @@ class Io {
   virtual void Write(int fd, std::vector<ByteView> pieces, uint64_t offset, Sync sync, Done done) = 0;
   // Reads into all of `into`; fewer bytes only at the end of the file. `fd` and the memory stay valid until done.
   virtual void Read(int fd, std::span<uint8_t> into, uint64_t offset, ReadDone done) = 0;
+
+  // Does what else blocks, making files and removing them: one job after the other, on a thread of its own.
+  virtual void Run(Worker::Job job) = 0;
 
   // "io_uring" or "thread".
   virtual std::string_view name() const = 0;

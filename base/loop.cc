@@ -113,7 +113,7 @@ void Loop::RunOnce(Nanos wait_max) {
   epoll_event events[kEventsPerTurnMax];
   const int n = epoll_wait(epoll_.get(), events, kEventsPerTurnMax, WaitMillis(wait_max));
   CHECK(n >= 0 || errno == EINTR);
-  now_ = Clock::now() + advanced_;
+  now_ = Now();
   for (int i = 0; i < n; ++i) {
     auto* entry = static_cast<WatchEntry*>(events[i].data.ptr);
     if (!entry->removed) entry->ready(events[i].events);
@@ -171,7 +171,7 @@ void Loop::RunEndOfTurn() {
 int Loop::WaitMillis(Nanos wait_max) const {
   if (!end_of_turn_.empty()) return 0;
   Nanos wait = wait_max;
-  if (!due_.empty()) wait = std::min(wait, std::max(Nanos(0), Nanos(due_.front().when - Clock::now() - advanced_)));
+  if (!due_.empty()) wait = std::min(wait, std::max(Nanos(0), Nanos(due_.front().when - Now())));
   if (wait == Nanos::max()) return -1;
   // Rounded up: waking a fraction of a millisecond early would spin until the timer is due.
   const int64_t millis = (wait.count() + 999'999) / 1'000'000;

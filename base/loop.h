@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -86,6 +87,8 @@ class Loop {
   // From the next turn on it is `by` later than the clock says, and all that waits for a time is that much nearer. For
   // tests of what happens after long waits.
   void Advance(Nanos by) { advanced_ += by; }
+  // From now on time passes by Advance() alone. For tests that must go the same way each time.
+  void StopClock() { stopped_at_ = Clock::now(); }
   // Makes Run() return after the current turn. Any thread.
   void Stop();
   // Runs `task` on the loop's thread in a coming turn. Any thread. Tasks not run when the loop is destroyed are
@@ -114,11 +117,13 @@ class Loop {
   void RunPosted();
   void RunEndOfTurn();
   int WaitMillis(Nanos wait_max) const;
+  Time Now() const { return stopped_at_.value_or(Clock::now()) + advanced_; }
 
   Fd epoll_;
   Fd wake_;  // eventfd: Post and Stop write to it
   Watch wake_watch_;
   Nanos advanced_{};
+  std::optional<Time> stopped_at_;
   Time now_;
   std::vector<std::unique_ptr<WatchEntry>> retired_;  // freed after the turn, since events of this turn may point there
   std::vector<Due> due_;  // a heap, earliest first; holds cancelled ids too, until they are due or outnumber the live

@@ -19,17 +19,6 @@ int WriteAll(FileSystem& file_system, int fd, IoPieces pieces, uint64_t offset) 
   return 0;
 }
 
-IoResult<size_t> ReadAll(FileSystem& file_system, int fd, std::span<uint8_t> into, uint64_t offset) {
-  size_t done = 0;
-  while (done < into.size()) {
-    const IoResult<size_t> read = file_system.Read(fd, into.subspan(done), offset + done);
-    if (!read) return read;
-    if (*read == 0) break;
-    done += *read;
-  }
-  return done;
-}
-
 }  // namespace
 
 void ThreadIo::Write(int fd, std::vector<ByteView> pieces, uint64_t offset, Sync sync, Done done) {
@@ -45,7 +34,7 @@ void ThreadIo::Write(int fd, std::vector<ByteView> pieces, uint64_t offset, Sync
 
 void ThreadIo::Read(int fd, std::span<uint8_t> into, uint64_t offset, ReadDone done) {
   worker_.Run([&file_system = file_system_, fd, into, offset, done = std::move(done)]() mutable -> Loop::Task {
-    const IoResult<size_t> result = ReadAll(file_system, fd, into, offset);
+    const IoResult<size_t> result = file_system.ReadAll(fd, into, offset);
     return [result, done = std::move(done)]() mutable { done(result); };
   });
 }

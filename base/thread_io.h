@@ -15,10 +15,14 @@ class ThreadIo : public Io {
  public:
   // `reason`: why it is not io_uring. `file_system` outlives this.
   ThreadIo(Loop& loop, FileSystem& file_system, std::string reason)
-      : file_system_(file_system), reason_(std::move(reason)), worker_(loop, "tributary-io") {}
+      : file_system_(file_system),
+        reason_(std::move(reason)),
+        worker_(loop, "tributary-io"),
+        jobs_(loop, "tributary-disk") {}
 
   void Write(int fd, std::vector<ByteView> pieces, uint64_t offset, Sync sync, Done done) override;
   void Read(int fd, std::span<uint8_t> into, uint64_t offset, ReadDone done) override;
+  void Run(Worker::Job job) override { jobs_.Run(std::move(job)); }
   std::string_view name() const override { return "thread"; }
   const std::string& reason() const override { return reason_; }
 
@@ -26,6 +30,7 @@ class ThreadIo : public Io {
   FileSystem& file_system_;
   const std::string reason_;
   Worker worker_;
+  Worker jobs_;
 };
 
 }  // namespace tributary::base

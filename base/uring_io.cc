@@ -101,7 +101,11 @@ Result<std::unique_ptr<Io>> UringIo::Open(Loop& loop) {
 // Edge-triggered, so that nobody need read the eventfd. The ring's own descriptor would not do: with DEFER_TASKRUN
 // nothing wakes those who poll it when a kernel thread has finished.
 UringIo::UringIo(Loop& loop, const io_uring& ring, Fd completions)
-    : loop_(loop), ring_(ring), completions_(std::move(completions)), submit_(loop, [this] { Submit(); }) {
+    : loop_(loop),
+      ring_(ring),
+      completions_(std::move(completions)),
+      submit_(loop, [this] { Submit(); }),
+      jobs_(loop, "tributary-disk") {
   watch_ = loop.WatchFd(completions_.get(), EPOLLIN | EPOLLET, [this](uint32_t) { Reap(); });
 }
 

@@ -33,6 +33,7 @@ class UringIo : public Io {
 
   void Write(int fd, std::vector<ByteView> pieces, uint64_t offset, Sync sync, Done done) override;
   void Read(int fd, std::span<uint8_t> into, uint64_t offset, ReadDone done) override;
+  void Run(Worker::Job job) override { jobs_.Run(std::move(job)); }
   std::string_view name() const override { return "io_uring"; }
   const std::string& reason() const override { return reason_; }
 
@@ -59,6 +60,7 @@ class UringIo : public Io {
   EndOfTurn submit_;
   Loop::Timer submit_again_;
   Loop::Watch watch_;
+  Worker jobs_;
 };
 
 }  // namespace tributary::base

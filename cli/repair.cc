@@ -9,7 +9,7 @@
 #include <charconv>
 #include <utility>
 
-#include "cli/whole_file.h"
+#include "base/whole_file.h"
 
 namespace tributary::cli {
 namespace {
@@ -106,17 +106,6 @@ Repair PlanRewrite(const SegmentFound& segment) {
 
 // --- Doing ----------------------------------------------------------------------------------------------------------
 
-base::IoResult<void> WriteAll(base::FileSystem& file_system, int fd, ByteView bytes) {
-  for (uint64_t offset = 0; !bytes.empty();) {
-    const auto wrote = file_system.Write(fd, bytes, offset);
-    if (!wrote) return std::unexpected(wrote.error());
-    if (*wrote == 0) return std::unexpected(ENOSPC);
-    bytes = bytes.subspan(*wrote);
-    offset += *wrote;
-  }
-  return {};
-}
-
 // Whoever runs a repair, the file is the Log's process's.
 void GiveToOwnerOf(const std::string& directory, int fd) {
   struct stat owner;
@@ -131,7 +120,7 @@ base::Status WriteNew(base::FileSystem& file_system, const std::string& director
   const auto fd = file_system.Open(unfinished, O_RDWR | O_CREAT | O_TRUNC);
   if (!fd) return base::FailErrno(fd.error(), "create " + unfinished);
   GiveToOwnerOf(directory, fd->get());
-  auto done = WriteAll(file_system, fd->get(), content);
+  auto done = file_system.WriteAll(fd->get(), content, 0);
   if (done) done = file_system.Sync(fd->get());
   if (done) done = file_system.Rename(unfinished, directory + "/" + name);
   if (done) done = file_system.SyncDirectory(directory);
@@ -156,7 +145,7 @@ base::Result<std::string> SetAside(base::FileSystem& file_system, const std::str
 
 base::Result<uint64_t> Rewrite(base::FileSystem& file_system, const std::string& directory, const Repair& repair) {
   const std::string path = directory + "/" + repair.name;
-  const auto old = ReadWhole(file_system, path);
+  const auto old = base::ReadWhole(file_system, path);
   if (!old) return base::FailErrno(old.error(), "read " + path);
   base::Bytes content = EncodeSegmentHeader(repair.header);
   uint64_t frames = 0;

@@ -132,10 +132,11 @@ std::string CursorTable(const Survey& survey) {
                {"ITEMS", kRight},
                {"STATE"}});
   for (const CursorFound& cursor : survey.cursors) {
-    const bool whole = cursor.acknowledged.has_value();
+    const bool whole = cursor.whole;
     const std::string signal(cursor.signal ? otlp::Name(*cursor.signal) : "-");
-    table.Add({cursor.name, signal, cursor.destination, whole ? fmt::format("{}", cursor.acknowledged->below()) : "-",
-               whole ? fmt::format("{}", cursor.acknowledged->ranges().size()) : "-",
+    table.Add({cursor.name, signal, cursor.destination,
+               whole ? fmt::format("{}", cursor.state.acknowledged.below()) : "-",
+               whole ? fmt::format("{}", cursor.state.acknowledged.ranges().size()) : "-",
                fmt::format("{}", cursor.wanted_frames), fmt::format("{}", cursor.wanted_items),
                cursor.unfinished ? "unfinished"
                : whole           ? "whole"
@@ -154,9 +155,9 @@ void AppendSegmentFaults(const SegmentFound& segment, std::string& text) {
     const std::string lost = place.frames() == 0
                                  ? "no frame is missing for it"
                                  : fmt::format("frames {}", Sequences(place.first_sequence, place.end_sequence));
-    say(fmt::format("{} not whole: {}{}", where, lost,
-                    place.answered > 0 ? fmt::format(", {} of which were answered OK", place.answered)
-                                       : ", never answered OK: a crash's trace, and no loss"));
+    say(fmt::format(
+        "{} not whole: {}{}", where, lost,
+        place.lost > 0 ? fmt::format(", {} of them lost", place.lost) : ", never answered OK or delivered: no loss"));
   }
   if (segment.state == State::kHeaderLost) {
     say(fmt::format(
@@ -179,7 +180,7 @@ std::string Faults(const Survey& survey) {
   for (const CursorFound& cursor : survey.cursors) {
     if (cursor.unfinished) {
       text += fmt::format("  cursors/{}: left by a crash while it was made; of no consequence\n", cursor.name);
-    } else if (!cursor.acknowledged) {
+    } else if (!cursor.whole) {
       text += fmt::format("  cursors/{}: neither copy is whole: all there is will be sent again to {}\n", cursor.name,
                           cursor.destination);
     }
@@ -200,7 +201,7 @@ Sums SumsOf(const Survey& survey) {
     sums.frames += segment.frames;
     sums.items += segment.items;
     sums.wanted_items += segment.wanted_items;
-    for (const Break& place : segment.breaks) sums.damaged_frames += place.answered;
+    for (const Break& place : segment.breaks) sums.damaged_frames += place.lost;
   }
   return sums;
 }
@@ -242,8 +243,8 @@ std::string SegmentJson(const SegmentFound& segment) {
   json += R"(,"breaks":[)";
   for (const Break& place : segment.breaks) {
     if (json.back() != '[') json += ',';
-    json += fmt::format(R"({{"offset":{},"bytes":{},"first_sequence":{},"frames":{},"answered_frames":{}}})",
-                        place.offset, place.bytes, place.first_sequence, place.frames(), place.answered);
+    json += fmt::format(R"({{"offset":{},"bytes":{},"first_sequence":{},"frames":{},"lost_frames":{}}})", place.offset,
+                        place.bytes, place.first_sequence, place.frames(), place.lost);
   }
   return json + "]}";
 }
@@ -251,14 +252,14 @@ std::string SegmentJson(const SegmentFound& segment) {
 std::string CursorJson(const CursorFound& cursor) {
   std::string json = fmt::format(R"({{"name":{},"state":"{}","destination":{},"wanted_frames":{},"wanted_items":{})",
                                  Quoted(cursor.name),
-                                 cursor.unfinished     ? "unfinished"
-                                 : cursor.acknowledged ? "whole"
-                                                       : "damaged",
+                                 cursor.unfinished ? "unfinished"
+                                 : cursor.whole    ? "whole"
+                                                   : "damaged",
                                  Quoted(cursor.destination), cursor.wanted_frames, cursor.wanted_items);
   if (cursor.signal) json += fmt::format(R"(,"signal":"{}")", otlp::Name(*cursor.signal));
-  if (cursor.acknowledged) {
-    json +=
-        fmt::format(R"(,"below":{},"ranges":{})", cursor.acknowledged->below(), cursor.acknowledged->ranges().size());
+  if (cursor.whole) {
+    json += fmt::format(R"(,"below":{},"ranges":{})", cursor.state.acknowledged.below(),
+                        cursor.state.acknowledged.ranges().size());
   }
   return json + "}";
 }

@@ -9,15 +9,17 @@
 #include <tuple>
 #include <utility>
 
+#include "base/whole_file.h"
 #include "cli/lost_id.h"
-#include "cli/whole_file.h"
 #include "otlp/scan.h"
 #include "pipeline/log_recovery.h"
+#include "pipeline/missing_frames.h"
 
 namespace tributary::cli {
 namespace {
 
 using base::ByteView;
+using pipeline::AckSet;
 using pipeline::FrameHeader;
 using pipeline::kSegmentHeaderBytes;
 using pipeline::SegmentHeader;
@@ -56,10 +58,7 @@ class Surveyor {
   // One signal's frames as they are walked, in order.
   struct Lane {
     otlp::Signal signal;
-    std::optional<uint64_t> expected;  // the next sequence
-    uint64_t committed = 0;
-    std::string last_name;
-    std::vector<Missing> gaps;
+    pipeline::MissingFrames missing;
     std::vector<SegmentFound*> segments;
   };
 
@@ -121,7 +120,7 @@ class Surveyor {
   }
 
   void FindCursor(const std::string& name) {
-    CursorFound cursor{.name = name, .signal = {}, .destination = {}, .acknowledged = {}};
+    CursorFound cursor{.name = name, .signal = {}, .destination = {}};
     std::string_view rest = name;
     cursor.unfinished = rest.ends_with(".new");
     if (cursor.unfinished) rest.remove_suffix(4);
@@ -131,25 +130,28 @@ class Surveyor {
       cursor.signal = signal;
       cursor.destination = Unescaped(rest.substr(prefix.size()));
     }
-    if (const auto file = ReadWhole(file_system_, PathOf("cursors/" + name))) {
-      if (auto state = pipeline::DecodeCursor(file->bytes)) cursor.acknowledged = std::move(state->acknowledged);
+    if (const auto file = base::ReadWhole(file_system_, PathOf("cursors/" + name))) {
+      const auto state = pipeline::DecodeCursor(file->bytes);
+      cursor.whole = state.has_value();
+      if (state) cursor.state = *state;
+      cursor.state.may_be_old |= file->unreadable_bytes > 0;
     }
     survey_.cursors.push_back(std::move(cursor));
   }
 
   // --- Frames -------------------------------------------------------------------------------------------------------
 
-  std::optional<WholeFile> Read(SegmentFound& segment) {
+  std::optional<base::WholeFile> Read(SegmentFound& segment) {
     watch_.progress(segment.name, read_bytes_, all_bytes_);
     read_bytes_ += segment.file_bytes;
-    auto file = ReadWhole(file_system_, PathOf(segment.name));
+    auto file = base::ReadWhole(file_system_, PathOf(segment.name));
     if (!file) return std::nullopt;
     segment.unreadable_bytes = file->unreadable_bytes;
     return std::move(*file);
   }
 
   void ExamineLane(otlp::Signal signal) {
-    Lane lane{.signal = signal, .expected = {}, .last_name = {}, .gaps = {}, .segments = {}};
+    Lane lane{.signal = signal, .missing = {}, .segments = {}};
     for (SegmentFound& segment : survey_.segments) {
       if (segment.header && segment.signal() == signal) lane.segments.push_back(&segment);
     }
@@ -159,22 +161,29 @@ class Surveyor {
       void_from = std::min(void_from, (*segment)->header->first_sequence);
     }
     for (SegmentFound* segment : lane.segments) Examine(lane, *segment);
-    Expect(lane, lane.committed);
-    for (SegmentFound* segment : lane.segments) Judge(lane, *segment);
-    for (Missing& gap : lane.gaps) {
-      gap.end_sequence = std::min(gap.end_sequence, lane.committed);
-      if (gap.first_sequence >= gap.end_sequence) continue;
-      gap.wanted = WantedOf(signal, gap.first_sequence, gap.end_sequence);
-      if (gap.wanted > 0) survey_.missing.push_back(gap);
+    std::vector<pipeline::CursorState> cursors;
+    for (const CursorFound& cursor : survey_.cursors) {
+      if (!cursor.unfinished && cursor.signal == signal) cursors.push_back(cursor.state);
+    }
+    const AckSet lost = lane.missing.LostTo(cursors);
+    AckSet in_breaks;
+    for (SegmentFound* segment : lane.segments) {
+      for (const Break& place : segment->breaks) in_breaks.AddRange(place.first_sequence, place.end_sequence);
+      Judge(lost, *segment);
+    }
+    for (const AckSet::Range& range : lost.ranges()) {
+      in_breaks.ForEachMissing(range.begin, range.end, [&](uint64_t begin, uint64_t end) {
+        survey_.missing.push_back({signal, begin, end, WantedOf(signal, begin, end), NameBefore(lane, begin)});
+      });
     }
   }
 
-  // What a lane lacks before `sequence` is nowhere to be seen in its files.
-  void Expect(Lane& lane, uint64_t sequence) {
-    if (lane.expected && sequence > *lane.expected) {
-      lane.gaps.push_back({lane.signal, *lane.expected, sequence, 0, lane.last_name});
+  static std::string NameBefore(const Lane& lane, uint64_t sequence) {
+    std::string name;
+    for (const SegmentFound* segment : lane.segments) {
+      if (segment->header->first_sequence <= sequence) name = segment->name;
     }
-    lane.expected = std::max(lane.expected.value_or(0), sequence);
+    return name;
   }
 
   void Examine(Lane& lane, SegmentFound& segment) {
@@ -183,35 +192,32 @@ class Surveyor {
       segment.state = State::kBeyondUse;
       return;
     }
-    if (segment.header->first_sequence < segment.void_from) Expect(lane, segment.header->first_sequence);
+    uint64_t expected = segment.header->first_sequence;
     const ByteView all = file->bytes;
     const ByteView frames = all.subspan(std::min(all.size(), kSegmentHeaderBytes));
     size_t accounted = 0;  // of `frames`
     const auto take = [&](const FrameHeader& frame, size_t offset, ByteView body) {
-      lane.committed = std::max(lane.committed, frame.committed);
+      lane.missing.AddAnswered(segment.header->life_first_sequence, frame.committed);
       const size_t before = std::exchange(accounted, offset + pipeline::FrameBytes(body.size()));
       if (frame.sequence >= segment.void_from) {
         ++segment.void_frames;
         return;
       }
       if (offset > before) {
-        const uint64_t first = std::min(*lane.expected, frame.sequence);
-        segment.breaks.push_back({kSegmentHeaderBytes + before, offset - before, first, frame.sequence});
-        lane.expected = frame.sequence;
-      } else {
-        Expect(lane, frame.sequence);
+        segment.breaks.push_back({kSegmentHeaderBytes + before, offset - before, expected, frame.sequence});
       }
+      expected = frame.sequence;
       if ((frame.flags & FrameHeader::kEnd) != 0) return;
-      lane.expected = frame.sequence + 1;
+      ++expected;
+      lane.missing.AddWhole(frame.sequence, expected);
+      lane.missing.AddExtent(segment.header->first_sequence, expected);
       Count(segment, frame, body);
     };
     pipeline::WalkFrames(frames, segment.header->segment_id, segment.header->first_sequence, take);
     segment.used_bytes = kSegmentHeaderBytes + accounted;
-    if (const uint64_t end = EndOfTail(segment, frames, accounted); lane.expected && end > *lane.expected) {
-      segment.breaks.push_back({segment.used_bytes, 0, *lane.expected, end});
-      lane.expected = end;
+    if (const uint64_t end = EndOfTail(segment, frames, accounted); end > expected) {
+      segment.breaks.push_back({segment.used_bytes, 0, expected, end});
     }
-    lane.last_name = segment.name;
   }
 
   // One beyond the last frame that begins after all that are whole, of whose body something is missing.
@@ -252,22 +258,20 @@ class Surveyor {
     uint64_t wanted = 0;
     for (const CursorFound& cursor : survey_.cursors) {
       if (cursor.unfinished || cursor.signal != signal) continue;
-      const uint64_t done = cursor.acknowledged ? cursor.acknowledged->CountIn(begin, end) : 0;
-      wanted = std::max(wanted, end - begin - done);
+      wanted = std::max(wanted, end - begin - cursor.state.acknowledged.CountIn(begin, end));
     }
     return wanted;
   }
 
-  // Once it is known what had been answered OK.
-  static void Judge(const Lane& lane, SegmentFound& segment) {
+  // Once it is known what is lost.
+  static void Judge(const AckSet& lost, SegmentFound& segment) {
     if (segment.state == State::kBeyondUse) return;
-    bool answered = segment.one_copy || segment.unreadable_bytes > 0;
+    bool damaged = segment.one_copy || segment.unreadable_bytes > 0;
     for (Break& place : segment.breaks) {
-      const uint64_t end = std::min(place.end_sequence, lane.committed);
-      place.answered = end - std::min(end, place.first_sequence);
-      answered |= place.answered > 0;
+      place.lost = lost.CountIn(place.first_sequence, place.end_sequence);
+      damaged |= place.lost > 0;
     }
-    if (answered) {
+    if (damaged) {
       segment.state = State::kDamaged;
     } else if (!segment.breaks.empty()) {
       segment.state = State::kTornTail;
@@ -332,9 +336,7 @@ bool Survey::damaged() const {
   return !missing.empty() || std::ranges::any_of(segments, [](const SegmentFound& segment) {
     return segment.state == State::kDamaged || segment.state == State::kHeaderLost ||
            segment.state == State::kBeyondUse;
-  }) || std::ranges::any_of(cursors, [](const CursorFound& cursor) {
-    return !cursor.unfinished && !cursor.acknowledged;
-  });
+  }) || std::ranges::any_of(cursors, [](const CursorFound& cursor) { return !cursor.unfinished && !cursor.whole; });
 }
 
 base::Result<Survey> Look(base::FileSystem& file_system, const std::string& directory, const Watch& watch) {

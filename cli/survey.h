@@ -21,7 +21,7 @@ namespace tributary::cli {
 
 enum class State : uint8_t {
   kWhole,
-  kTornTail,    // what is broken was never answered OK: a crash's usual trace, and no loss
+  kTornTail,    // what is broken was never answered OK, or is delivered: a crash's usual trace, and no loss
   kDamaged,     // some frames, or one of the header's two copies, are broken
   kVoid,        // every frame was given anew by a later segment
   kBlank,       // made, and not used yet
@@ -37,7 +37,7 @@ struct Break {
   uint64_t bytes = 0;           // 0: up to the end of the file
   uint64_t first_sequence = 0;  // of the frames that are missing for it
   uint64_t end_sequence = 0;
-  uint64_t answered = 0;  // how many of them had been answered OK
+  uint64_t lost = 0;  // of them (pipeline/missing_frames.h)
 
   uint64_t frames() const { return end_sequence - first_sequence; }
 };
@@ -73,15 +73,16 @@ struct CursorFound {
   std::string name;  // of its file
   std::optional<otlp::Signal> signal;
   std::string destination;
-  bool unfinished = false;                       // a .new file, left by a crash in the middle of making it
-  std::optional<pipeline::AckSet> acknowledged;  // nothing when the file is damaged: then nothing is
+  bool unfinished = false;  // a .new file, left by a crash in the middle of making it
+  bool whole = false;       // otherwise nothing counts as acknowledged
+  pipeline::CursorState state{.acknowledged = {}, .may_be_old = true};
   uint64_t wanted_frames = 0;
   uint64_t wanted_items = 0;
 
-  bool Wants(uint64_t sequence) const { return !acknowledged || !acknowledged->Contains(sequence); }
+  bool Wants(uint64_t sequence) const { return !state.acknowledged.Contains(sequence); }
 };
 
-// Frames that had been answered OK, that some cursor waits for, and that are in no segment.
+// Frames that are lost, and where they should be.
 struct Missing {
   otlp::Signal signal;
   uint64_t first_sequence;

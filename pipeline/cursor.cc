@@ -263,9 +263,9 @@ void Cursor::Acknowledge(const Frame& frame) {
 // --- Fetching -------------------------------------------------------------------------------------------------------
 
 bool Cursor::Prepare(From from, size_t bytes) {
+  Peek(from);  // past what is gone
   Ahead* ahead = Position(from);
   if (ahead == nullptr) return true;
-  SkipWhatIsGone(*ahead);
   bool ready = true;
   const uint64_t end = std::min(ahead->end, lane_.committed());
   for (uint64_t sequence = ahead->next; sequence < end && bytes > 0;) {

@@ -2,7 +2,8 @@
 
 #include <cerrno>
 #include <utility>
-#include <vector>
+
+#include "base/whole_file.h"
 
 namespace tributary::pipeline {
 namespace {
@@ -11,34 +12,16 @@ constexpr base::Nanos kAgainAfter = std::chrono::seconds(1);
 
 uint64_t SlotOffset(uint64_t generation) { return generation % 2 * kCursorSlotBytes; }
 
-base::IoResult<void> WriteAll(base::FileSystem& file_system, int fd, base::ByteView bytes, uint64_t offset) {
-  while (!bytes.empty()) {
-    const auto wrote = file_system.Write(fd, bytes, offset);
-    if (!wrote) return std::unexpected(wrote.error());
-    if (*wrote == 0) return std::unexpected(EIO);
-    bytes = bytes.subspan(*wrote);
-    offset += *wrote;
-  }
-  return {};
-}
-
 std::string DirectoryOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
 
 base::IoResult<CursorState> CursorFile::Load(base::FileSystem& file_system, const std::string& path) {
-  const auto fd = file_system.Open(path, O_RDONLY);
-  if (!fd) return std::unexpected(fd.error());
-  std::vector<uint8_t> content(kCursorFileBytes);
-  size_t size = 0;
-  while (size < content.size()) {
-    const auto read = file_system.Read(fd->get(), std::span(content).subspan(size), size);
-    if (!read) return std::unexpected(read.error());
-    if (*read == 0) break;
-    size += *read;
-  }
-  content.resize(size);
-  return DecodeCursor(content).value_or(CursorState{.acknowledged = {}, .may_be_old = true});
+  const auto file = base::ReadWhole(file_system, path);
+  if (!file) return std::unexpected(file.error());
+  CursorState state = DecodeCursor(file->bytes).value_or(CursorState{.acknowledged = {}, .may_be_old = true});
+  state.may_be_old |= file->unreadable_bytes > 0;
+  return state;
 }
 
 CursorFile::CursorFile(const Disk& disk, std::string path, CursorState state)
@@ -57,9 +40,14 @@ CursorFile::CursorFile(const Disk& disk, std::string path, CursorState state)
 
 CursorFile::~CursorFile() {
   *self_ = nullptr;
-  if (path_.empty() || fd_ == nullptr || acknowledged_ == nullptr || *acknowledged_ == saved_) return;
-  const base::Bytes slot = EncodeCursor({.generation = generation_ + 1, .acknowledged = *acknowledged_});
-  if (!WriteAll(disk_.file_system, fd_->get(), slot, SlotOffset(generation_ + 1))) return;
+  if (path_.empty() || acknowledged_ == nullptr || *acknowledged_ == saved_) return;
+  const CursorState last{.generation = generation_ + 1, .acknowledged = *acknowledged_};
+  // While a save is under way in one slot, the other may be the one in force.
+  if (saving_ || again_.pending()) {
+    (void)Make(disk_.file_system, path_, last);
+    return;
+  }
+  if (!disk_.file_system.WriteAll(fd_->get(), EncodeCursor(last), SlotOffset(last.generation))) return;
   if (disk_.sync) (void)disk_.file_system.Sync(fd_->get());
 }
 
@@ -79,7 +67,7 @@ base::IoResult<base::Fd> CursorFile::Make(base::FileSystem& file_system, const s
   std::fill_n(content.data(), content.size(), uint8_t{0});
   const base::Bytes slot = EncodeCursor(state);
   std::copy_n(slot.data(), slot.size(), content.data() + SlotOffset(state.generation));
-  auto done = WriteAll(file_system, fd->get(), content, 0);
+  auto done = file_system.WriteAll(fd->get(), content, 0);
   if (done) done = file_system.Sync(fd->get());
   if (done) done = file_system.Rename(fresh_path, path);
   if (done) done = file_system.SyncDirectory(DirectoryOf(path));
@@ -119,8 +107,8 @@ void CursorFile::MakeAnew() {
   saving_ = true;
   changed_ = false;
   CursorState state{.generation = ++generation_, .acknowledged = *acknowledged_};
-  disk_.worker.Run([self = self_, &file_system = disk_.file_system, path = path_,
-                    state = std::move(state)]() mutable -> base::Loop::Task {
+  disk_.io.Run([self = self_, &file_system = disk_.file_system, path = path_,
+                state = std::move(state)]() mutable -> base::Loop::Task {
     auto fd = Make(file_system, path, state);
     return [self = std::move(self), fd = std::move(fd), state = std::move(state)]() mutable {
       CursorFile* file = *self;

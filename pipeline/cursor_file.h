@@ -14,7 +14,6 @@
 #include "base/file_system.h"
 #include "base/io.h"
 #include "base/loop.h"
-#include "base/worker.h"
 #include "pipeline/ack_set.h"
 #include "pipeline/log_format.h"
 
@@ -27,12 +26,11 @@ class CursorFile {
     base::Loop& loop;
     base::FileSystem& file_system;
     base::Io& io;
-    base::Worker& worker;
     bool sync;
   };
 
-  // What a file holds, errno ENOENT when there is none. One that is damaged beyond use holds nothing: everything that
-  // is there is for its Cursor, which may send some of it again.
+  // What a file holds; an error, ENOENT when there is none, when it cannot be opened. One that is damaged or unreadable
+  // beyond use holds nothing: everything that is there is for its Cursor, which may send some of it again.
   static base::IoResult<CursorState> Load(base::FileSystem& file_system, const std::string& path);
 
   // Makes the file anew, holding `state`. When the disk refuses, later, again and again; until then nothing counts as

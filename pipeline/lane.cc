@@ -415,7 +415,8 @@ void Lane::Evict(uint64_t sequence) {
 
 bool Lane::IsCached(uint64_t sequence) {
   const auto [segment, extent] = Find(sequence);
-  return extent != nullptr && extent->first_sequence == sequence && extent->block != nullptr;
+  // One that failed may have begun with the frame that its successor, which still takes some, begins with.
+  return extent != nullptr && extent->first_sequence == sequence && extent->block != nullptr && extent->block != tail_;
 }
 
 void Lane::FreeWhatIsDone() {

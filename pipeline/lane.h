@@ -67,8 +67,6 @@ class Lane {
   // The oldest segment that may go whatever is in it, with the time of its youngest frame; nullopt when there is none.
   std::optional<base::Time> OldestToDrop() const;
   void DropOldest(Cursor::Loss loss);
-  // Whether segments are on their way to be free, once their Cursors are saved.
-  bool frees() const { return may_free_; }
   // Of the Extent that begins with this frame: whether its Block is in memory; and that it shall not be, if it may.
   bool IsCached(uint64_t sequence);
   void Evict(uint64_t sequence);

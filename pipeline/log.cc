@@ -46,19 +46,17 @@ Log::Log(base::Loop& loop, base::FileSystem* file_system, std::unique_ptr<base::
     : loop_(loop), file_system_(file_system), options_(std::move(options)), drain_window_start_(loop.now()) {
   for (const otlp::Signal signal : otlp::kSignals) lanes_[signal] = std::make_unique<Lane>(*this, signal);
   if (!on_disk()) return;
-  worker_ = std::make_unique<base::Worker>(loop, "tributary-disk");
-  pool_ = std::make_unique<SegmentPool>(loop, *file_system, *worker_,
+  io_ = std::move(io);
+  pool_ = std::make_unique<SegmentPool>(loop, *file_system, *io_,
                                         SegmentPool::Options{.directory = options_.directory,
                                                              .segment_bytes = options_.segment_bytes,
                                                              .bytes_max = options_.bytes_max,
                                                              .write_ahead = options_.mode == Mode::kDurable},
                                         [this] { DiskChanged(); });
-  io_ = std::move(io);
 }
 
 Log::~Log() {
   io_.reset();
-  worker_.reset();
   for (const auto& lane : lanes_.values) lane->Close();
 }
 
@@ -85,7 +83,7 @@ std::unique_ptr<Cursor> Log::OpenCursor(otlp::Signal signal, std::string_view na
   if (state.may_be_old) lane.AcknowledgeWhatIsGone(state.acknowledged);
   cursor_paths_.insert(path);
   AckSet acknowledged = state.acknowledged;
-  const CursorFile::Disk disk{loop_, *file_system_, *io_, *worker_, options_.mode == Mode::kDurable};
+  const CursorFile::Disk disk{loop_, *file_system_, *io_, options_.mode == Mode::kDurable};
   auto file = std::make_unique<CursorFile>(disk, path, std::move(state));
   return std::unique_ptr<Cursor>(new Cursor(lane, name, std::move(file), std::move(acknowledged)));
 }
@@ -151,13 +149,16 @@ bool Log::MakeRoom(size_t bytes) {
   };
   while (!has_room()) {
     if (options_.when_full != WhenFull::kDropOldest) return false;
-    Lane* oldest = nullptr;
+    Lane* oldest_lane = nullptr;
+    base::Time oldest = base::Time::max();
     for (const auto& lane : lanes_.values) {
-      if (!lane->OldestToDrop()) continue;
-      if (oldest == nullptr || *lane->OldestToDrop() < *oldest->OldestToDrop()) oldest = lane.get();
+      const base::Time of_lane = lane->OldestToDrop().value_or(base::Time::max());
+      if (of_lane >= oldest) continue;
+      oldest = of_lane;
+      oldest_lane = lane.get();
     }
-    if (oldest == nullptr) return false;
-    oldest->DropOldest(Cursor::Loss::kFull);
+    if (oldest_lane == nullptr) return false;
+    oldest_lane->DropOldest(Cursor::Loss::kFull);
   }
   return true;
 }
@@ -209,6 +210,8 @@ base::Status Log::OpenDirectory() {
     const std::string parent = name == std::string::npos ? "." : directory.substr(0, std::max<size_t>(1, name));
     if (!made && directory.size() < options_.directory.size()) continue;
     if (const auto synced = file_system_->SyncDirectory(parent); !synced && synced.error() != EACCES) {
+      // Nobody knows what a failed sync left, and the next one would not say. To be made anew.
+      if (made) (void)file_system_->RemoveDirectory(directory);
       return base::FailErrno(synced.error(), "sync directory " + parent);
     }
   }
@@ -274,6 +277,7 @@ std::vector<FoundFile> Log::FindSegments(const std::vector<std::string>& names) 
       some_unread_ = true;
       continue;
     }
+    account_.read_failures += file->failed_reads;
     pool_->Count(*file->file);
     if (file->header) {
       last_serial_ = std::max(last_serial_, file->header->serial);
@@ -296,22 +300,27 @@ void Log::RecoverLane(Lane& lane, std::vector<FoundFile> files, const std::vecto
   MissingFrames missing;
   uint64_t end = UINT64_MAX;  // of what counts: later segments gave the sequences from here on anew
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
-    auto recovered = RecoverSegment(*file_system_, *file, end, loop_.now(), taken_batches_, sources_);
+    RecoveredSegment recovered = RecoverSegment(*file_system_, *file, end, loop_.now(), taken_batches_, sources_);
     end = std::min(end, file->header->first_sequence);
-    if (!recovered) {
-      NoteReadFailure(file->file->path, recovered.error());
-      ++account_.damaged_segments;
-      some_unread_ = true;
-      continue;
-    }
-    const Segment& segment = *recovered->segment;
-    missing.AddAnswered(file->header->life_first_sequence, recovered->committed);
+    account_.read_failures += recovered.failed_reads;
+    const Segment& segment = *recovered.segment;
+    missing.AddAnswered(file->header->life_first_sequence, recovered.committed);
     missing.AddExtent(segment.first_sequence, segment.end_sequence());
     for (const Extent& extent : segment.extents) {
       missing.AddWhole(extent.first_sequence, extent.end_sequence());
       account_.recovered_items += extent.items;
     }
-    segments.push_back(std::move(recovered->segment));
+    lane.Reserve(segment.end_sequence());
+    if (recovered.unreadable_bytes > 0) {
+      spdlog::error("{}: the disk cannot read {} bytes of it", file->file->path, recovered.unreadable_bytes);
+      ++account_.damaged_segments;
+      some_unread_ = true;
+    }
+    if (!segment.extents.empty()) {
+      segments.push_back(std::move(recovered.segment));
+    } else if (recovered.unreadable_bytes == 0) {
+      pool_->Give(file->file);  // nothing in it counts
+    }
   }
   account_.damaged_frames += missing.LostTo(cursors).CountIn(0, missing.answered_end());
 

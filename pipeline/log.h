@@ -30,7 +30,6 @@
 #include "base/loop.h"
 #include "base/metrics_text.h"
 #include "base/result.h"
-#include "base/worker.h"
 #include "otlp/signal.h"
 #include "pipeline/batch.h"
 #include "pipeline/cursor.h"
@@ -168,9 +167,8 @@ class Log {
   base::Fd lock_;                       // on the directory, against a second process
   std::set<std::string> cursor_paths_;  // of Cursors that were opened
   otlp::PerSignal<std::unique_ptr<Lane>> lanes_;
-  // Null in memory. The Io and the Worker go first: then nothing is being written or read any more.
+  // Null in memory. The Io goes first: then nothing is being written or read any more.
   std::unique_ptr<SegmentPool> pool_;
-  std::unique_ptr<base::Worker> worker_;
   std::unique_ptr<base::Io> io_;
 };
 

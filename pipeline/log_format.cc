@@ -62,10 +62,11 @@ std::optional<CursorState> DecodeSlot(ByteView slot_untrusted) {
   const auto slot = Load<CursorSlot>(slot_untrusted);
   if (!slot || slot->magic != kCursorMagic || slot->ranges > kRangesMax) return std::nullopt;
   const ByteView ranges = slot_untrusted.subspan(sizeof(CursorSlot), slot->ranges * sizeof(AckSet::Range));
-  if (SlotCrc(*slot, ranges) != slot->crc) return std::nullopt;
+  if (SlotCrc(*slot, ranges) != slot->crc || slot->below > kSequenceMax) return std::nullopt;
   CursorState state{.generation = slot->generation, .acknowledged = AckSet(slot->below)};
   for (size_t at = 0; at < ranges.size(); at += sizeof(AckSet::Range)) {
     const auto range = Load<AckSet::Range>(ranges.subspan(at));
+    if (range->end > kSequenceMax) return std::nullopt;
     state.acknowledged.AddRange(range->begin, range->end);
   }
   return state;
@@ -88,7 +89,8 @@ std::optional<SegmentHeader> DecodeSegmentHeader(ByteView block_untrusted) {
   for (size_t at = 0; at < block_untrusted.size(); at += kSegmentHeaderBytes / kHeaderCopies) {
     const auto header = Load<SegmentHeader>(block_untrusted.subspan(at));
     if (header && header->magic == SegmentHeader::kMagic && header->crc == HeaderCrc(*header) &&
-        header->signal < otlp::kSignals.size()) {
+        header->signal < otlp::kSignals.size() && header->serial <= kSequenceMax &&
+        header->first_sequence <= kSequenceMax && header->life_first_sequence <= kSequenceMax) {
       return header;
     }
   }
@@ -108,6 +110,7 @@ std::optional<FrameHeader> DecodeFrameHeader(ByteView bytes_untrusted, uint64_t 
   if (!header || header->magic != FrameHeader::kMagic || header->header_crc != HeaderCrc(*header, segment_id)) {
     return std::nullopt;
   }
+  if (header->sequence > kSequenceMax || header->committed > kSequenceMax) return std::nullopt;
   return header;
 }
 

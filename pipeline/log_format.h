@@ -20,6 +20,9 @@ namespace tributary::pipeline {
 
 static_assert(std::endian::native == std::endian::little, "the format's integers are written as they lie in memory");
 
+// Of sequences and serials. No Log lives so long; what says more was not written by one.
+inline constexpr uint64_t kSequenceMax = (uint64_t{1} << 62) - 1;
+
 // --- Segment files --------------------------------------------------------------------------------------------------
 
 struct SegmentHeader {

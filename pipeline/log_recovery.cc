@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/whole_file.h"
 #include "pipeline/log_format.h"
 
 namespace tributary::pipeline {
@@ -11,21 +12,6 @@ namespace {
 using base::ByteView;
 
 constexpr uint64_t kExtentBytes = Block::kBytesMaxOnDisk;
-
-// Up to the end of the file.
-base::IoResult<base::Bytes> ReadAll(base::FileSystem& file_system, int fd, uint64_t offset, size_t size) {
-  base::Bytes bytes;
-  bytes.ResizeUninitialized(size);
-  size_t have = 0;
-  while (have < size) {
-    const auto read = file_system.Read(fd, {bytes.data() + have, size - have}, offset + have);
-    if (!read) return std::unexpected(read.error());
-    if (*read == 0) break;
-    have += *read;
-  }
-  bytes.ResizeUninitialized(have);
-  return bytes;
-}
 
 // Frames tell when they were appended by the real-time clock, which may have been set since.
 base::Time AppendedAt(const FrameHeader& header, base::Time now) {
@@ -47,25 +33,26 @@ base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::
   if (!fd) return std::unexpected(fd.error());
   const auto size = file_system.Size(fd->get());
   if (!size) return std::unexpected(size.error());
-  auto first = ReadAll(file_system, fd->get(), 0, kSegmentHeaderBytes);
-  if (!first) return std::unexpected(first.error());
-  return FoundFile{
-      .file = std::make_shared<SegmentFile>(std::move(*fd), path, *size),
-      .header = DecodeSegmentHeader(*first),
-      .blank = std::all_of(first->data(), first->data() + first->size(), [](uint8_t b) { return b == 0; })};
+  const base::WholeFile block = base::ReadWhole(file_system, fd->get(), 0, kSegmentHeaderBytes);
+  if (block.unreadable_bytes > 0) return std::unexpected(block.error);
+  return FoundFile{.file = std::make_shared<SegmentFile>(std::move(*fd), path, *size),
+                   .header = DecodeSegmentHeader(block.bytes),
+                   .blank = std::ranges::all_of(block.bytes.view(), [](uint8_t byte) { return byte == 0; }),
+                   .failed_reads = block.failed_reads};
 }
 
-base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
-                                                base::Time now, TakenBatches& batches, Sources& sources) {
+RecoveredSegment RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end, base::Time now,
+                                TakenBatches& batches, Sources& sources) {
   RecoveredSegment recovered{.segment = std::make_unique<Segment>()};
   Segment& segment = *recovered.segment;
   segment.id = found.header->segment_id;
   segment.life_id = found.header->life_id;
   segment.first_sequence = found.header->first_sequence;
   segment.file = found.file;
-  const auto content = ReadAll(file_system, found.file->fd.get(), kSegmentHeaderBytes,
-                               found.file->bytes - std::min<uint64_t>(found.file->bytes, kSegmentHeaderBytes));
-  if (!content) return std::unexpected(content.error());
+  const uint64_t frames_bytes = found.file->bytes - std::min<uint64_t>(found.file->bytes, kSegmentHeaderBytes);
+  const base::WholeFile content = base::ReadWhole(file_system, found.file->fd.get(), kSegmentHeaderBytes, frames_bytes);
+  recovered.unreadable_bytes = content.unreadable_bytes;
+  recovered.failed_reads = content.failed_reads;
   const auto take = [&](const FrameHeader& frame, size_t offset, ByteView body) {
     recovered.committed = std::max(recovered.committed, frame.committed);
     if (frame.sequence >= end || (frame.flags & FrameHeader::kEnd) != 0) return;
@@ -88,7 +75,7 @@ base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, c
     extent.bytes += frame.payload_bytes;
     extent.file_bytes += FrameBytes(body.size());
   };
-  segment.file_used = kSegmentHeaderBytes + WalkFrames(*content, segment.id, segment.first_sequence, take);
+  segment.file_used = kSegmentHeaderBytes + WalkFrames(content.bytes, segment.id, segment.first_sequence, take);
   return recovered;
 }
 
@@ -124,8 +111,8 @@ std::shared_ptr<const Block> ReadBlock(base::Bytes bytes, uint64_t segment_id, u
 
 std::shared_ptr<const Block> ReadBlock(base::FileSystem& file_system, const Segment& segment, const Extent& extent,
                                        base::Time now) {
-  auto bytes = ReadAll(file_system, segment.file->fd.get(), extent.file_offset, extent.file_bytes);
-  return ReadBlock(bytes ? std::move(*bytes) : base::Bytes(), segment.id, segment.life_id, extent, now);
+  auto file = base::ReadWhole(file_system, segment.file->fd.get(), extent.file_offset, extent.file_bytes);
+  return ReadBlock(std::move(file.bytes), segment.id, segment.life_id, extent, now);
 }
 
 }  // namespace tributary::pipeline

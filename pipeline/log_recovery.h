@@ -32,18 +32,22 @@ struct FoundFile {
   std::shared_ptr<SegmentFile> file;
   std::optional<SegmentHeader> header;
   bool blank = false;
+  uint64_t failed_reads = 0;  // before one went well
 };
+// An error when the disk will not give the header.
 base::IoResult<FoundFile> FindSegment(base::FileSystem& file_system, const std::string& path);
 
 // The frames of a file that has a header, but for those from `end` on, which segments of a higher serial gave anew.
 struct RecoveredSegment {
   std::unique_ptr<Segment> segment;  // its extents are of whole frames only
   uint64_t committed = 0;            // the highest that a frame tells, of sequences from life_first_sequence on
+  uint64_t unreadable_bytes = 0;     // frames in them are as good as damaged
+  uint64_t failed_reads = 0;
 };
 // `now` is when this is; frames tell their times by the real-time clock.
 // What other Tributaries called the frames is noted in `batches`, who sent them in `sources`.
-base::IoResult<RecoveredSegment> RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end,
-                                                base::Time now, TakenBatches& batches, Sources& sources);
+RecoveredSegment RecoverSegment(base::FileSystem& file_system, const FoundFile& found, uint64_t end, base::Time now,
+                                TakenBatches& batches, Sources& sources);
 
 // The frames of an extent, from its `bytes` on disk. Those that are damaged are there as lost ones, among which the
 // items and bytes are shared out that the extent had and the others have not.

@@ -22,11 +22,9 @@ std::string Describe(const char* what, const std::string& path, int error) {
 base::IoResult<void> WriteZeros(base::FileSystem& file_system, int fd, uint64_t bytes) {
   static const std::vector<uint8_t> zeros(1 << 20);
   for (uint64_t at = 0; at < bytes;) {
-    const auto wrote =
-        file_system.Write(fd, base::ByteView(zeros).first(std::min<uint64_t>(zeros.size(), bytes - at)), at);
-    if (!wrote) return std::unexpected(wrote.error());
-    if (*wrote == 0) return std::unexpected(ENOSPC);
-    at += *wrote;
+    const base::ByteView piece = base::ByteView(zeros).first(std::min<uint64_t>(zeros.size(), bytes - at));
+    if (const auto wrote = file_system.WriteAll(fd, piece, at); !wrote) return wrote;
+    at += piece.size();
   }
   return {};
 }
@@ -40,11 +38,11 @@ base::IoResult<void> Reserve(base::FileSystem& file_system, int fd, uint64_t byt
 
 }  // namespace
 
-SegmentPool::SegmentPool(base::Loop& loop, base::FileSystem& file_system, base::Worker& worker, Options options,
+SegmentPool::SegmentPool(base::Loop& loop, base::FileSystem& file_system, base::Io& io, Options options,
                          base::Loop::Task changed)
     : loop_(loop),
       file_system_(file_system),
-      worker_(worker),
+      io_(io),
       options_(std::move(options)),
       changed_(loop, std::move(changed)) {}
 
@@ -90,7 +88,7 @@ void SegmentPool::Give(std::shared_ptr<SegmentFile> file) {
 }
 
 void SegmentPool::Discard(std::shared_ptr<SegmentFile> file) {
-  worker_.Run([this, file = std::move(file)]() mutable -> base::Loop::Task {
+  io_.Run([this, file = std::move(file)]() mutable -> base::Loop::Task {
     const uint64_t bytes = file->bytes;
     // An unlinked file that comes back after a power loss holds nothing that its cursors do not know.
     const auto unlinked = file_system_.Unlink(file->path);
@@ -122,7 +120,7 @@ void SegmentPool::MakeMore() {
     const uint64_t bytes = wanted_bytes_;
     while (!ready_.empty() && bytes_ + bytes > options_.bytes_max) {
       bytes_ -= ready_.back()->bytes;  // its unlinking below comes first
-      worker_.Run([this, file = std::move(ready_.back())]() mutable -> base::Loop::Task {
+      io_.Run([this, file = std::move(ready_.back())]() mutable -> base::Loop::Task {
         (void)file_system_.Unlink(file->path);
         file.reset();
         return [] {};
@@ -139,7 +137,7 @@ void SegmentPool::MakeMore() {
 void SegmentPool::Make(uint64_t bytes) {
   making_ = true;
   bytes_ += bytes;
-  worker_.Run([this, bytes, number = ++last_number_]() -> base::Loop::Task {
+  io_.Run([this, bytes, number = ++last_number_]() -> base::Loop::Task {
     Made made = MakeFile(file_system_, options_.directory, number, bytes, options_.write_ahead);
     return [this, bytes, made = std::move(made)]() mutable {
       making_ = false;

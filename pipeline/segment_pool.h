@@ -2,8 +2,8 @@
 // waits for one, and taken back when their frames are delivered, so that their blocks and pages are used again.
 //
 // A file is made whole before it is given out: its blocks are reserved and, where a sync must be quick, written, so
-// that a full disk is met here and not in the middle of an append. Lives on the loop's thread; what blocks is done on a
-// Worker's.
+// that a full disk is met here and not in the middle of an append. Lives on the loop's thread; what blocks is the
+// Io's.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 #include "base/end_of_turn.h"
 #include "base/fd.h"
 #include "base/file_system.h"
+#include "base/io.h"
 #include "base/loop.h"
-#include "base/worker.h"
 
 namespace tributary::pipeline {
 
@@ -35,10 +35,9 @@ class SegmentPool {
     bool write_ahead = false;
   };
 
-  // Calls `changed` at the end of a turn in which a file became ready, or none could be made. `file_system` and
-  // `worker`, which does what blocks, outlive this.
-  SegmentPool(base::Loop& loop, base::FileSystem& file_system, base::Worker& worker, Options options,
-              base::Loop::Task changed);
+  // Calls `changed` at the end of a turn in which a file became ready, or none could be made. `file_system`
+  // outlives this; `io`, which does what blocks, may go before.
+  SegmentPool(base::Loop& loop, base::FileSystem& file_system, base::Io& io, Options options, base::Loop::Task changed);
 
   // A file that is there already, in use or, with Give(), not. For recovery.
   void Count(const SegmentFile& file);
@@ -77,7 +76,7 @@ class SegmentPool {
 
   base::Loop& loop_;
   base::FileSystem& file_system_;
-  base::Worker& worker_;
+  base::Io& io_;
   Options options_;
   base::EndOfTurn changed_;
 

@@ -349,6 +349,18 @@ IoResult<void> SimulatedDisk::MakeDirectory(const std::string& path, mode_t) {
   return {};
 }
 
+IoResult<void> SimulatedDisk::RemoveDirectory(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  if (const int error = Begin("remove directory", path)) return std::unexpected(error);
+  const IoResult<Place> place = FindPlace(path);
+  if (!place) return std::unexpected(place.error());
+  if (!place->node) return std::unexpected(ENOENT);
+  if (!place->node->is_directory) return std::unexpected(ENOTDIR);
+  if (!place->node->names.empty()) return std::unexpected(ENOTEMPTY);
+  place->directory->ChangeNames({place->name, nullptr, ""});
+  return {};
+}
+
 IoResult<std::vector<std::string>> SimulatedDisk::List(const std::string& directory) {
   std::lock_guard lock(mutex_);
   if (const int error = Begin("list", directory)) return std::unexpected(error);

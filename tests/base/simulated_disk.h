@@ -69,6 +69,7 @@ class SimulatedDisk : public FileSystem {
   IoResult<void> Rename(const std::string& from, const std::string& to) override;
   IoResult<void> Unlink(const std::string& path) override;
   IoResult<void> MakeDirectory(const std::string& path, mode_t mode = 0700) override;
+  IoResult<void> RemoveDirectory(const std::string& path) override;
   IoResult<std::vector<std::string>> List(const std::string& directory) override;
 
  private:

@@ -6,9 +6,14 @@
 namespace tributary::base {
 
 SimulatedIo::~SimulatedIo() {
-  for (uint64_t steps = random_() % (under_way_.size() * 2 + 1); steps > 0 && !under_way_.empty(); --steps) {
-    const size_t which = random_() % under_way_.size();
-    if (Step(*under_way_[which])) under_way_.erase(under_way_.begin() + static_cast<ptrdiff_t>(which));
+  for (uint64_t steps = random_() % ((under_way_.size() + jobs_.size()) * 2 + 1); steps > 0 && !idle(); --steps) {
+    const size_t which = random_() % (under_way_.size() + (jobs_.empty() ? 0 : 1));
+    if (which == under_way_.size()) {
+      (void)jobs_.front()();
+      jobs_.pop_front();
+    } else if (Step(*under_way_[which])) {
+      under_way_.erase(under_way_.begin() + static_cast<ptrdiff_t>(which));
+    }
   }
 }
 
@@ -22,23 +27,41 @@ void SimulatedIo::Read(int fd, std::span<uint8_t> into, uint64_t offset, ReadDon
   Enqueue(std::make_unique<Operation>(fd, true, into, IoPieces({}), offset, false, std::move(done)));
 }
 
+void SimulatedIo::Run(Worker::Job job) {
+  jobs_.push_back(std::move(job));
+  WakeUp();
+}
+
 void SimulatedIo::Enqueue(std::unique_ptr<Operation> operation) {
   under_way_.push_back(std::move(operation));
+  WakeUp();
+}
+
+void SimulatedIo::WakeUp() {
   if (!turn_.pending()) turn_ = loop_.RunAfter(Nanos(0), [this] { RunTurn(); });
 }
 
 // Not more than was there when the turn began, so that a Done which always asks for more does not hold the loop.
 void SimulatedIo::RunTurn() {
-  for (uint64_t steps = 1 + random_() % under_way_.size(); steps > 0; --steps) {
-    const size_t which = random_() % under_way_.size();
-    const auto result = Step(*under_way_[which]);
-    if (!result) continue;
-    const std::unique_ptr<Operation> operation = std::move(under_way_[which]);
-    under_way_.erase(under_way_.begin() + static_cast<ptrdiff_t>(which));
-    operation->done(*result);
-    if (under_way_.empty()) return;
+  for (uint64_t steps = 1 + random_() % (under_way_.size() + jobs_.size()); steps > 0; --steps) {
+    RunBit();
+    if (idle()) return;
   }
-  turn_ = loop_.RunAfter(Nanos(0), [this] { RunTurn(); });
+  WakeUp();
+}
+
+void SimulatedIo::RunBit() {
+  const size_t which = random_() % (under_way_.size() + (jobs_.empty() ? 0 : 1));
+  if (which == under_way_.size()) {
+    Worker::Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    return job()();
+  }
+  const auto result = Step(*under_way_[which]);
+  if (!result) return;
+  const std::unique_ptr<Operation> operation = std::move(under_way_[which]);
+  under_way_.erase(under_way_.begin() + static_cast<ptrdiff_t>(which));
+  operation->done(*result);
 }
 
 std::optional<IoResult<size_t>> SimulatedIo::Step(Operation& operation) {

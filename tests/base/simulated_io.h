@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <random>
@@ -27,11 +28,13 @@ class SimulatedIo : public Io {
 
   void Write(int fd, std::vector<ByteView> pieces, uint64_t offset, Sync sync, Done done) override;
   void Read(int fd, std::span<uint8_t> into, uint64_t offset, ReadDone done) override;
+  // Jobs are done each at once, in their order, but any time between others' bits.
+  void Run(Worker::Job job) override;
   std::string_view name() const override { return "simulated"; }
   const std::string& reason() const override { return reason_; }
 
   // Nothing is under way.
-  bool idle() const { return under_way_.empty(); }
+  bool idle() const { return under_way_.empty() && jobs_.empty(); }
 
  private:
   struct Operation {
@@ -46,7 +49,9 @@ class SimulatedIo : public Io {
   };
 
   void Enqueue(std::unique_ptr<Operation> operation);
+  void WakeUp();
   void RunTurn();
+  void RunBit();  // of something
   // Does the next bit; what to tell when it was the last.
   std::optional<IoResult<size_t>> Step(Operation& operation);
   std::optional<IoResult<size_t>> StepRead(Operation& operation);
@@ -56,6 +61,7 @@ class SimulatedIo : public Io {
   std::mt19937_64 random_;
   const std::string reason_;
   std::vector<std::unique_ptr<Operation>> under_way_;
+  std::deque<Worker::Job> jobs_;
   Loop::Timer turn_;
 };
 

@@ -23,7 +23,7 @@ const SegmentFound& Named(const Survey& survey, const std::string& name) {
 uint64_t Lost(const Survey& survey) {
   uint64_t frames = 0;
   for (const SegmentFound& segment : survey.segments) {
-    for (const Break& place : segment.breaks) frames += place.answered;
+    for (const Break& place : segment.breaks) frames += place.lost;
   }
   for (const Missing& gap : survey.missing) frames += gap.end_sequence - gap.first_sequence;
   return frames;
@@ -81,9 +81,9 @@ TEST_F(SurveyTest, SaysWhichFrameIsDamagedAndWhere) {
   EXPECT_EQ(segment.breaks[0].offset, offset);
   EXPECT_EQ(segment.breaks[0].bytes, pipeline::FrameBytes(payload_bytes));
   EXPECT_EQ(segment.breaks[0].first_sequence, 10u);
-  EXPECT_EQ(segment.breaks[0].answered, 1u);
+  EXPECT_EQ(segment.breaks[0].lost, 1u);
   EXPECT_EQ(Lost(survey), 1u);
-  EXPECT_NE(AsText(survey).find("frames 10, 1 of which were answered OK"), std::string::npos) << AsText(survey);
+  EXPECT_NE(AsText(survey).find("frames 10, 1 of them lost"), std::string::npos) << AsText(survey);
 }
 
 // Whatever byte of whatever frame: what fsck counts is what the Log counts.
@@ -122,15 +122,15 @@ TEST_F(SurveyTest, MissesASegmentThatIsGone) {
   FillWithTraces(200, 120);
   const auto frames = FramesOf(Signal::kTraces);
   const std::string gone = frames.at(150).name;
-  const auto in_it = std::ranges::count_if(frames, [&](const auto& frame) { return frame.second.name == gone; });
   std::filesystem::remove(PathOf(gone));
   const Survey survey = Surveyed();
   EXPECT_TRUE(survey.damaged());
   ASSERT_EQ(survey.missing.size(), 1u);
-  EXPECT_EQ(survey.missing[0].end_sequence - survey.missing[0].first_sequence, static_cast<uint64_t>(in_it));
-  // Of them, the Log misses those that its reader had not acknowledged.
+  // Of those in it, those that the reader had not acknowledged.
   const auto wanted =
       std::ranges::count_if(frames, [&](const auto& frame) { return frame.second.name == gone && frame.first > 120; });
+  EXPECT_EQ(survey.missing[0].end_sequence - survey.missing[0].first_sequence, static_cast<uint64_t>(wanted));
+  EXPECT_EQ(survey.missing[0].wanted, static_cast<uint64_t>(wanted));
   EXPECT_EQ(LostByTheLog(), static_cast<uint64_t>(wanted));
 }
 
@@ -200,7 +200,7 @@ TEST_F(SurveyTest, TellsADamagedCursorFromAnUnfinishedOne) {
   EXPECT_TRUE(survey.damaged());
   const auto cursor = std::ranges::find(survey.cursors, "traces.sink%2eone", &CursorFound::name);
   ASSERT_NE(cursor, survey.cursors.end());
-  EXPECT_FALSE(cursor->acknowledged);
+  EXPECT_FALSE(cursor->whole);
   EXPECT_EQ(cursor->wanted_frames, 10u) << "all of it will be sent again";
 }
 

@@ -48,6 +48,7 @@ struct Reader {
 class LogLives {
  public:
   LogLives(uint64_t seed, Log::Mode mode) : random_(seed), disk_(seed), mode_(mode) {
+    loop_.StopClock();
     for (const auto& [signal, name] :
          {std::pair{otlp::Signal::kTraces, "one"}, {otlp::Signal::kTraces, "two"}, {otlp::Signal::kLogs, "one"}}) {
       readers_.push_back({.signal = signal, .name = name});
@@ -69,7 +70,7 @@ class LogLives {
     // Whatever failed is tried again in seconds.
     for (int seconds = 0; seconds < 8; ++seconds) {
       loop_.Advance(std::chrono::seconds(1));
-      for (int turns = 0; turns < 5; ++turns) loop_.RunOnce(std::chrono::milliseconds(1));
+      for (int turns = 0; turns < 5; ++turns) loop_.RunOnce(base::Nanos(0));
     }
     EXPECT_EQ(log_->disk_error(), "");
     failed_ = 0;
@@ -127,6 +128,7 @@ class LogLives {
     faults_ = false;
     ASSERT_TRUE(Open());
     DeliverAll();
+    if (testing::Test::HasFailure()) return Close();
     for (int i = 0; i < 6; ++i) Append(Below(2'000));
     Rest();
     EXPECT_EQ(refused_, 0) << "a Log that is empty takes what is new";
@@ -259,11 +261,10 @@ class LogLives {
   }
 
   void Turn() {
-    // With nothing else to wait for, it is for the time a group gathers, or for a segment file.
+    // With nothing else to wait for, it is for the time a group gathers.
     const bool waits = io_->idle() && under_way_ > 0;
     if (waits) loop_.Advance(std::chrono::milliseconds(1));
     loop_.RunOnce(base::Nanos(0));
-    if (waits && io_->idle() && under_way_ > 0) loop_.RunOnce(std::chrono::milliseconds(1));
   }
 
   // Until nothing is under way: then every acknowledgement is saved.

@@ -3,7 +3,7 @@
 // the next life takes and delivers.
 //
 // Every life, its end, and the disk are drawn from a seed, which is printed when something is wrong; TRIBUTARY_SEED=n
-// runs that one alone. (The thread that makes segment files runs as it likes; a seed may have to be run a few times.)
+// runs that one alone.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
