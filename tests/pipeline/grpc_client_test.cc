@@ -199,15 +199,22 @@ TEST(GrpcClient, MakesTenThousandCallsOverAThousandConnections) {
   server.service.keep_requests = false;
   server.Start();
   const trace::ExportTraceServiceRequest request = Spans(1);
+  // Connected first, since Debian 13's gRPC now and then takes a connect() that is under way for a failed one and tries
+  // again: its Abseil names the memory it allocates, and where the kernel has no names for memory, that sets errno.
   std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (int i = 0; i < 1000; ++i) channels.push_back(Connect(server.address));
+  for (int i = 0; i < 1000; ++i) {
+    channels.push_back(Connect(server.address));
+    ASSERT_TRUE(channels.back()->WaitForConnected(std::chrono::system_clock::now() + 60s));
+  }
+  uint64_t accepted = 0;
+  server.Call([&] { accepted = server.server->counters().accepted; });
   int ok = 0;
   for (int round = 0; round < 10; ++round) {
     for (const auto& channel : channels) ok += Export(*channel, request).ok();
   }
   EXPECT_EQ(ok, 10'000);
   server.Stop();
-  EXPECT_EQ(server.server->counters().accepted, 1000u);
+  EXPECT_EQ(server.server->counters().accepted, accepted) << "a connection was lost";
   EXPECT_EQ(server.server->connections(), 1000u);
   EXPECT_EQ(server.budget.bytes(), 1000 * ServerConnection::kPlainBytes);
 }
