@@ -1,7 +1,8 @@
 // A Log's directory of any bytes, or of segments and cursor files that are valid one by one, need not fit together, and
 // were damaged: the Log starts, gives every reader every frame once at most, takes a new one, and ends with nothing
-// held. The life after it finds nothing left.
-#include <chrono>
+// held. So does the life after it. (That may find more: what a later segment had made void, and that is gone.)
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <set>
 #include <string>
@@ -93,9 +94,12 @@ void Fill(FuzzInput& input, base::SimulatedDisk& disk) {
   }
 }
 
+constexpr size_t kReaders = 3;
+using Seen = std::array<std::set<uint64_t>, kReaders>;  // what each reader got, by sequence
+
 class Life {
  public:
-  explicit Life(base::SimulatedDisk& disk) {
+  Life(base::SimulatedDisk& disk, Seen& seen) : seen_(seen) {
     loop_.StopClock();
     auto log = Log::Open(loop_, disk, std::make_unique<base::SimulatedIo>(loop_, disk, 1),
                          {.mode = Log::Mode::kProcess,
@@ -114,15 +118,16 @@ class Life {
   // How many frames came.
   size_t ReadAll() {
     size_t frames = 0;
-    for (const auto& cursor : cursors_) {
-      std::set<uint64_t> seen;
-      for (int turns = 0; cursor->has_backlog() || cursor->unread(Cursor::From::kLive).frames > 0; ++turns) {
+    for (size_t i = 0; i < kReaders; ++i) {
+      Cursor& cursor = *cursors_[i];
+      const size_t before = seen_[i].size();
+      for (int turns = 0; cursor.has_backlog() || cursor.unread(Cursor::From::kLive).frames > 0; ++turns) {
         CHECK(turns < 10'000);
-        for (const auto from : {Cursor::From::kBacklog, Cursor::From::kLive}) Read(*cursor, from, seen);
+        for (const auto from : {Cursor::From::kBacklog, Cursor::From::kLive}) Read(cursor, from, seen_[i]);
         loop_.RunOnce(base::Nanos(0));
       }
-      CHECK(cursor->totals().held_items == 0 && cursor->totals().held_bytes == 0);
-      frames += seen.size();
+      CHECK(cursor.totals().held_items == 0 && cursor.totals().held_bytes == 0);
+      frames += seen_[i].size() - before;
     }
     return frames;
   }
@@ -153,6 +158,7 @@ class Life {
     }
   }
 
+  Seen& seen_;
   base::Loop loop_;
   std::unique_ptr<Log> log_;
   std::vector<std::unique_ptr<Cursor>> cursors_;
@@ -168,13 +174,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzInput input(data, size);
   base::SimulatedDisk disk(1);
   Fill(input, disk);
-  {
-    Life life(disk);
+  Seen seen;
+  for (int lives = 0; lives < 2; ++lives) {
+    Life life(disk, seen);
     life.ReadAll();
     life.Append();
     CHECK(life.ReadAll() == 2);  // both readers of traces
     life.Rest();
   }
-  CHECK(Life(disk).ReadAll() == 0);
   return 0;
 }
