@@ -196,7 +196,7 @@ def test_a_minute_without_the_gateway(tmp_path):
             wait_until(lambda: delivered(agent) > delivered_before, "the agent has found the gateway", timeout=60)
 
             # What is new gets through before what is old.
-            with Load(agent.grpc, rate=1000, items_per_request=10, duration=5, retry=True) as late_load:
+            with Load(agent.grpc, rate=1000, items_per_request=10, duration=0, requests=500, retry=True) as late_load:
                 wait_until(lambda: len(sink.stats()["runs"]) == 2 and sink.latest_run()["unique"] >= 500,
                            "spans of after the outage arrive", timeout=60)
                 went_first = delivered(agent) - delivered_before
