@@ -20,6 +20,8 @@ constexpr uint32_t kKeyValueValue = 2;
 constexpr uint32_t kAnyValueString = 1;
 constexpr uint32_t kAnyValueArray = 5;
 constexpr uint32_t kAnyValueLast = 7;
+
+constexpr std::string_view kClaimed = "claimed.";
 constexpr uint32_t kArrayValueValues = 1;
 
 bool Is(const Field& field, uint32_t number) { return field.number == number && field.type == WireType::kLength; }
@@ -44,29 +46,66 @@ std::string_view KeyOf(ByteView key_value) {
   return key;
 }
 
+// The value's string, or nullopt when it holds something else: `value` is a oneof, so its last field counts.
+std::optional<std::string_view> StringOf(ByteView key_value) {
+  std::optional<std::string_view> text;
+  Field field, value_field;
+  for (FieldReader reader(key_value); reader.Next(field);) {
+    if (!Is(field, kKeyValueValue)) continue;
+    for (FieldReader value(field.content); value.Next(value_field);) {
+      if (Is(value_field, kAnyValueString)) {
+        text = base::AsText(value_field.content);
+      } else if (value_field.number <= kAnyValueLast) {
+        text.reset();
+      }
+    }
+  }
+  return text;
+}
+
+// What `key_value` takes once its key is claimed.KEY: as a KeyValue, and as a field of Resource.
+struct ClaimSize {
+  size_t content;
+  size_t whole;
+};
+ClaimSize ClaimBytes(std::string_view key, ByteView key_value) {
+  size_t content = LengthDelimitedSize(kKeyValueKey, kClaimed.size() + key.size());
+  Field field;
+  for (FieldReader reader(key_value); reader.Next(field);) {
+    if (!Is(field, kKeyValueKey)) content += field.whole.size();
+  }
+  return {content, LengthDelimitedSize(kResourceAttribute, content)};
+}
+
 // Edits one container at a time: measures the edited Resource first, since its length comes before it.
 class Splicer {
  public:
-  Splicer(const ResourceEdit& edit, base::Slices& out) : edit_(edit), out_(out), claimed_(edit.attributes().size()) {}
+  Splicer(const ResourceEdit& edit, base::Slices& out) : edit_(edit), out_(out), found_(edit.attributes().size()) {}
 
   void Container(ByteView body);
+  uint32_t claims() const { return claims_; }
 
  private:
   size_t MeasureKept(ByteView resource);
   void CopyKept(ByteView resource);
+  bool IsClaim(const ResourceEdit::Attribute& given, ByteView key_value);
+  void CopyClaim(std::string_view key, ByteView key_value);
   void CopyLengthDelimitedHead(uint32_t number, size_t content_bytes);
 
   const ResourceEdit& edit_;
   base::Slices& out_;
-  std::vector<bool> claimed_;  // which of the edit's attributes the container has itself, and keeps
-  bool replaces_ = false;      // whether any of its own is to be removed
+  // Which of the edit's attributes the container has itself: of those to keep, they stay; of those to replace, there
+  // was a claim.
+  std::vector<bool> found_;
+  bool replaces_ = false;  // whether any of its own is to be removed
+  uint32_t claims_ = 0;
 };
 
 // Several Resources merge into one, which is the concatenation of their bodies, where the first one is. A container
 // without any gets one in front.
 void Splicer::Container(ByteView body) {
   const std::vector<ResourceEdit::Attribute>& attributes = edit_.attributes();
-  std::fill(claimed_.begin(), claimed_.end(), false);
+  std::fill(found_.begin(), found_.end(), false);
   replaces_ = false;
   size_t old_resource_bytes = 0, resource_bytes = 0;
   ByteView before;  // the fields in front of the first Resource
@@ -77,8 +116,16 @@ void Splicer::Container(ByteView body) {
     old_resource_bytes += field.whole.size();
     resource_bytes += MeasureKept(field.content);
   }
+  const auto is_added = [&](size_t i) {
+    return attributes[i].conflict == ResourceEdit::Conflict::kReplace || !found_[i];
+  };
   for (size_t i = 0; i < attributes.size(); ++i) {
-    if (!claimed_[i]) resource_bytes += attributes[i].encoded.size();
+    if (is_added(i)) resource_bytes += attributes[i].encoded.size();
+    // Looked for again when it is copied.
+    if (attributes[i].conflict == ResourceEdit::Conflict::kReplace && found_[i]) {
+      found_[i] = false;
+      ++claims_;
+    }
   }
 
   CopyLengthDelimitedHead(kRequestContainer,
@@ -90,7 +137,7 @@ void Splicer::Container(ByteView body) {
     if (Is(field, kContainerResource)) CopyKept(field.content);
   }
   for (size_t i = 0; i < attributes.size(); ++i) {
-    if (!claimed_[i]) out_.Copy(attributes[i].encoded);
+    if (is_added(i)) out_.Copy(attributes[i].encoded);
   }
   const uint8_t* rest = after.data();
   for (FieldReader reader(after); reader.Next(field);) {
@@ -111,9 +158,10 @@ size_t Splicer::MeasureKept(ByteView resource) {
     if (given == nullptr) continue;
     if (given->conflict == ResourceEdit::Conflict::kReplace) {
       bytes -= field.whole.size();
+      if (IsClaim(*given, field.content)) bytes += ClaimBytes(given->key, field.content).whole;
       replaces_ = true;
     } else {
-      claimed_[static_cast<size_t>(given - edit_.attributes().data())] = true;
+      found_[static_cast<size_t>(given - edit_.attributes().data())] = true;
     }
   }
   return bytes;
@@ -125,9 +173,31 @@ void Splicer::CopyKept(ByteView resource) {
   for (FieldReader reader(resource); reader.Next(field);) {
     if (Is(field, kResourceAttribute)) {
       const ResourceEdit::Attribute* given = edit_.Find(KeyOf(field.content));
-      if (given != nullptr && given->conflict == ResourceEdit::Conflict::kReplace) continue;
+      if (given != nullptr && given->conflict == ResourceEdit::Conflict::kReplace) {
+        if (IsClaim(*given, field.content)) CopyClaim(given->key, field.content);
+        continue;
+      }
     }
     out_.Refer(field.whole);
+  }
+}
+
+// Whether `key_value`, which is to be replaced, is the first to say something else than what is given.
+bool Splicer::IsClaim(const ResourceEdit::Attribute& given, ByteView key_value) {
+  const size_t i = static_cast<size_t>(&given - edit_.attributes().data());
+  if (found_[i] || (given.text && StringOf(key_value) == given.text)) return false;
+  found_[i] = true;
+  return true;
+}
+
+void Splicer::CopyClaim(std::string_view key, ByteView key_value) {
+  CopyLengthDelimitedHead(kResourceAttribute, ClaimBytes(key, key_value).content);
+  CopyLengthDelimitedHead(kKeyValueKey, kClaimed.size() + key.size());
+  out_.Copy(kClaimed);
+  out_.Copy(key);
+  Field field;
+  for (FieldReader reader(key_value); reader.Next(field);) {
+    if (!Is(field, kKeyValueKey)) out_.Refer(field.whole);
   }
 }
 
@@ -138,23 +208,6 @@ void Splicer::CopyLengthDelimitedHead(uint32_t number, size_t content_bytes) {
   out_.Copy(ByteView(head, end));
 }
 
-// The value's string, or nullopt when it holds something else: `value` is a oneof, so its last field counts.
-std::optional<std::string_view> StringOf(ByteView key_value) {
-  std::optional<std::string_view> text;
-  Field field, value_field;
-  for (FieldReader reader(key_value); reader.Next(field);) {
-    if (!Is(field, kKeyValueValue)) continue;
-    for (FieldReader value(field.content); value.Next(value_field);) {
-      if (Is(value_field, kAnyValueString)) {
-        text = base::AsText(value_field.content);
-      } else if (value_field.number <= kAnyValueLast) {
-        text.reset();
-      }
-    }
-  }
-  return text;
-}
-
 }  // namespace
 
 void ResourceEdit::Set(std::string_view key, Bytes value, Conflict conflict) {
@@ -163,13 +216,14 @@ void ResourceEdit::Set(std::string_view key, Bytes value, Conflict conflict) {
   AppendLengthDelimited(key_value, kKeyValueValue, value);
   AppendLengthDelimited(encoded, kResourceAttribute, key_value);
   std::erase_if(attributes_, [&](const Attribute& attribute) { return attribute.key == key; });
-  attributes_.push_back({std::string(key), std::move(encoded), conflict});
+  attributes_.push_back({std::string(key), std::move(encoded), conflict, std::nullopt});
 }
 
 void ResourceEdit::SetString(std::string_view key, std::string_view value, Conflict conflict) {
   Bytes any_value;
   AppendLengthDelimited(any_value, kAnyValueString, value);
   Set(key, std::move(any_value), conflict);
+  attributes_.back().text = value;
 }
 
 void ResourceEdit::SetBool(std::string_view key, bool value, Conflict conflict) {
@@ -206,7 +260,11 @@ void ResourceEdit::SetStrings(std::string_view key, std::initializer_list<std::s
 size_t ResourceEdit::encoded_bytes() const {
   // The Resource's own tag and length, if it is new, and what the container's length grows by.
   size_t sum = 1 + kLengthBytesMax + kLengthBytesMax - 1;
-  for (const Attribute& attribute : attributes_) sum += attribute.encoded.size();
+  for (const Attribute& attribute : attributes_) {
+    sum += attribute.encoded.size();
+    // A claim is longer by this, and so may its own two lengths be, by one each.
+    if (attribute.conflict == Conflict::kReplace) sum += kClaimed.size() + 2;
+  }
   return sum;
 }
 
@@ -217,8 +275,11 @@ const ResourceEdit::Attribute* ResourceEdit::Find(std::string_view key) const {
   return nullptr;
 }
 
-void SpliceResource(ByteView request, const ResourceEdit& edit, base::Slices& out) {
-  if (edit.empty()) return out.Refer(request);
+uint32_t SpliceResource(ByteView request, const ResourceEdit& edit, base::Slices& out) {
+  if (edit.empty()) {
+    out.Refer(request);
+    return 0;
+  }
   Splicer splicer(edit, out);
   FieldReader reader(request);
   Field field;
@@ -230,6 +291,7 @@ void SpliceResource(ByteView request, const ResourceEdit& edit, base::Slices& ou
     }
   }
   CHECK(!reader.failed());
+  return splicer.claims();
 }
 
 std::optional<std::string_view> ResourceStringAttribute(ByteView resource_container, std::string_view key) {

@@ -3,6 +3,7 @@
 // malformed one is a programmer's error). Any thread.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -20,7 +21,7 @@ class ResourceEdit {
  public:
   enum class Conflict : uint8_t {
     kKeep,     // a Resource that has the key keeps its own value
-    kReplace,  // the value given here wins; the one there is removed
+    kReplace,  // the value given here wins; a different one there is kept as "claimed.KEY", once
   };
 
   void SetString(std::string_view key, std::string_view value, Conflict conflict);
@@ -37,6 +38,7 @@ class ResourceEdit {
     std::string key;
     base::Bytes encoded;  // as a field of Resource: tag, length, KeyValue
     Conflict conflict;
+    std::optional<std::string> text;  // the value, of a string
   };
   const std::vector<Attribute>& attributes() const { return attributes_; }
   // Its attribute of this key, or nullptr.
@@ -49,8 +51,8 @@ class ResourceEdit {
 
 // Appends the edited request to `out`. Both `request` and `edit` must outlive `out`. A ResourceSpans (Metrics, Logs)
 // without a Resource gets one; several Resources in one, which protobuf would merge, are merged. Works for all three
-// signals alike: their top two levels have the same shape.
-void SpliceResource(base::ByteView request, const ResourceEdit& edit, base::Slices& out);
+// signals alike: their top two levels have the same shape. Returns how many claims were replaced.
+uint32_t SpliceResource(base::ByteView request, const ResourceEdit& edit, base::Slices& out);
 
 // Value of the first resource attribute with this key, if it is a string, in `resource_container` (the body of one
 // ResourceSpans, ResourceMetrics or ResourceLogs), or nullopt.

@@ -264,6 +264,7 @@ void Delivery::Launch(ShipmentPtr shipment) {
 void Delivery::Build(Shipment& shipment) {
   shipment.outgoing = Outgoing{.signal = signal_};
   shipment.not_matched = 0;
+  shipment.claims_replaced = 0;
   if (shipment.cut) {
     AddRequest(shipment, shipment.cut->frame, shipment.piece, shipment.piece_items);
   } else {
@@ -285,7 +286,8 @@ void Delivery::AddRequest(Shipment& shipment, const Frame& frame, base::ByteView
   shipment.outgoing.items += items;
   if (view_.edit) {
     if (const otlp::ResourceEdit& edit = view_.edit(frame.source()); !edit.empty()) {
-      return otlp::SpliceResource(request, edit, shipment.outgoing.request);
+      shipment.claims_replaced += otlp::SpliceResource(request, edit, shipment.outgoing.request);
+      return;
     }
   }
   shipment.outgoing.request.Refer(request);
@@ -304,6 +306,7 @@ void Delivery::Finish(ShipmentPtr shipment, Outcome outcome) {
       const uint64_t rejected = std::min(outcome.rejected_items, items);
       tally.delivered = items - rejected;
       tally.dropped[static_cast<size_t>(Reason::kPeerRejected)] = rejected;
+      claims_replaced_ += shipment->claims_replaced;
       Settle(*shipment, tally);
       last_error_.clear();
       concurrency_ = std::min(concurrency_ + 1 / concurrency_, static_cast<double>(options_.concurrency_max));
@@ -449,6 +452,11 @@ void Delivery::WriteMetrics(std::string_view destination, base::MetricsText& met
                      {"destination", destination},
                      {"reason", Cursor::Name(static_cast<Cursor::Loss>(i))}},
                     static_cast<double>(totals.lost_items[i]));
+  }
+  if (view_.edit) {
+    metrics.Counter("tributary_replaced_claims_total",
+                    "Resource attributes delivered as claimed.KEY, since more is known than their sender says.", labels,
+                    static_cast<double>(claims_replaced_));
   }
   metrics.Gauge("tributary_held_items", "Items held for a destination.", labels,
                 static_cast<double>(totals.held_items));

@@ -113,6 +113,7 @@ class Delivery {
     Outgoing outgoing;
     std::vector<base::Bytes> kept;  // what `select` left of the frames
     uint64_t not_matched = 0;
+    uint64_t claims_replaced = 0;
   };
   using ShipmentPtr = std::unique_ptr<Shipment>;
 
@@ -176,6 +177,7 @@ class Delivery {
   Tally account_;
   uint64_t requests_ = 0;
   uint64_t incomplete_items_ = 0;  // that waited in vain, or for which there was no room to wait
+  uint64_t claims_replaced_ = 0;
   std::array<uint64_t, kReasons> retries_{};
   std::string last_error_;
 };

@@ -131,8 +131,11 @@ def test_a_container_cannot_claim_to_be_another(tmp_path, pod_cgroup):
         attributes = arrived(receiver, 1)
         assert attributes["container.id"] == CONTAINER
         assert attributes["k8s.pod.uid"] == POD
+        assert attributes["claimed.container.id"] == "another"
+        assert attributes["claimed.k8s.pod.uid"] == "somebody-elses"
         assert attributes["service.name"] == "shop"
         assert "process.pid" not in attributes
+        assert 'tributary_replaced_claims_total{signal="traces",destination="upstream"} 2\n' in agent.metrics_text()
         assert connections(agent, "sockops") + connections(agent, "inet_diag") == 1
 
 
@@ -173,6 +176,7 @@ def test_localhost_of_a_pod_leads_to_the_agent(tmp_path, pod_cgroup, pod_network
         assert attributes["container.id"] == CONTAINER
         assert attributes["k8s.pod.uid"] == POD
         assert attributes["k8s.pod.name"] == "shop-7"
+        assert attributes["claimed.k8s.pod.name"] == "somebody-else"
         assert attributes["k8s.namespace.name"] == "market"
         assert attributes["k8s.container.name"] == "till"
         assert attributes["service.name"] == "shop"

@@ -165,6 +165,11 @@ void Edit(Message& request, const ResourceEdit& edit) {
       auto& attributes = *resource.mutable_attributes();
       const auto same_key = [&](const KeyValue& key_value) { return key_value.key() == attribute.key; };
       if (attribute.conflict == ResourceEdit::Conflict::kReplace) {
+        const auto claim = std::find_if(attributes.begin(), attributes.end(), [&](const KeyValue& key_value) {
+          return same_key(key_value) && !(attribute.text && key_value.value().has_string_value() &&
+                                          key_value.value().string_value() == *attribute.text);
+        });
+        if (claim != attributes.end()) claim->set_key("claimed." + attribute.key);
         attributes.erase(std::remove_if(attributes.begin(), attributes.end(), same_key), attributes.end());
       } else if (std::any_of(attributes.begin(), attributes.end(), same_key)) {
         continue;

@@ -67,9 +67,39 @@ TEST(SpliceResource, KeepsOrReplacesAKeyThatIsThere) {
   Add(resource, "replaced", "theirs");
   Add(resource, "replaced", "theirs again");
   const Resource result = Spliced(Encoded(request), edit).resource_spans(0).resource();
-  ASSERT_EQ(result.attributes_size(), 2);
+  ASSERT_EQ(result.attributes_size(), 3);
   EXPECT_EQ(result.attributes(0).value().string_value(), "theirs");
-  EXPECT_EQ(result.attributes(1).value().string_value(), "ours");
+  EXPECT_EQ(result.attributes(1).key(), "claimed.replaced");
+  EXPECT_EQ(result.attributes(1).value().string_value(), "theirs") << "the first claim, and no other";
+  EXPECT_EQ(result.attributes(2).key(), "replaced");
+  EXPECT_EQ(result.attributes(2).value().string_value(), "ours");
+}
+
+TEST(SpliceResource, KeepsNoClaimThatIsTrueAndCountsThoseThatAreNot) {
+  ResourceEdit edit;
+  edit.SetString("true", "ours", kReplace);
+  edit.SetString("false", "ours", kReplace);
+  edit.SetInt("number", 7, kReplace);
+  ExportTraceServiceRequest request;
+  for (int i = 0; i < 2; ++i) {
+    Resource& resource = *request.add_resource_spans()->mutable_resource();
+    Add(resource, "true", "ours");
+    Add(resource, "false", "theirs");
+    Add(resource, "number", "theirs");
+  }
+  request.add_resource_spans();
+  const Bytes encoded = Encoded(request);
+  const ExportTraceServiceRequest spliced = Spliced(encoded, edit);
+  for (int i = 0; i < 2; ++i) {
+    const Resource& result = spliced.resource_spans(i).resource();
+    ASSERT_EQ(result.attributes_size(), 5);
+    EXPECT_EQ(result.attributes(0).key(), "claimed.false");
+    EXPECT_EQ(result.attributes(1).key(), "claimed.number");
+    EXPECT_EQ(result.attributes(1).value().string_value(), "theirs");
+  }
+  EXPECT_EQ(spliced.resource_spans(2).resource().attributes_size(), 3);
+  base::Slices out;
+  EXPECT_EQ(SpliceResource(encoded, edit, out), 4u);
 }
 
 TEST(SpliceResource, GivesAResourceToAContainerWithoutOne) {
@@ -99,10 +129,11 @@ TEST(SpliceResource, MergesSeveralResourcesOfOneContainer) {
   AppendLengthDelimited(request, 1, container);
   const ExportTraceServiceRequest result = Spliced(request, edit);
   const Resource& resource = result.resource_spans(0).resource();
-  ASSERT_EQ(resource.attributes_size(), 3);
+  ASSERT_EQ(resource.attributes_size(), 4);
   EXPECT_EQ(resource.attributes(0).key(), "first");
-  EXPECT_EQ(resource.attributes(1).value().string_value(), "theirs");
-  EXPECT_EQ(resource.attributes(2).value().string_value(), "ours");
+  EXPECT_EQ(resource.attributes(1).key(), "claimed.second");
+  EXPECT_EQ(resource.attributes(2).value().string_value(), "theirs");
+  EXPECT_EQ(resource.attributes(3).value().string_value(), "ours");
   EXPECT_EQ(resource.dropped_attributes_count(), 7u);
   EXPECT_EQ(result.resource_spans(0).scope_spans_size(), 1);
 }
