@@ -224,9 +224,9 @@ class Surveyor {
   static uint64_t EndOfTail(const SegmentFound& segment, ByteView frames, size_t from) {
     uint64_t end = 0;
     const uint64_t id = segment.header->segment_id;
-    for (auto at = pipeline::FindFrame(frames, from, id); at; at = pipeline::FindFrame(frames, *at + 8, id)) {
-      const FrameHeader frame = pipeline::DecodeFrameHeader(frames.subspan(*at), id).value();
-      if (frame.sequence < segment.void_from) end = std::max(end, frame.sequence + 1);
+    for (auto frame = pipeline::FindFrame(frames, from, id); frame;
+         frame = pipeline::FindFrame(frames, frame->offset + 8, id)) {
+      if (frame->header.sequence < segment.void_from) end = std::max(end, frame->header.sequence + 1);
     }
     return end;
   }

@@ -118,11 +118,12 @@ bool BodyIsWhole(const FrameHeader& header, uint64_t segment_id, ByteView body_u
   return body_untrusted.size() == header.body_bytes() && Crc(segment_id, body_untrusted) == header.body_crc;
 }
 
-std::optional<size_t> FindFrame(ByteView frames_untrusted, size_t from, uint64_t segment_id) {
+std::optional<FoundFrame> FindFrame(ByteView frames_untrusted, size_t from, uint64_t segment_id) {
   for (size_t at = from; at + sizeof(FrameHeader) <= frames_untrusted.size(); at += 8) {
     uint32_t magic;
     std::memcpy(&magic, frames_untrusted.data() + at, sizeof magic);
-    if (magic == FrameHeader::kMagic && DecodeFrameHeader(frames_untrusted.subspan(at), segment_id)) return at;
+    if (magic != FrameHeader::kMagic) continue;
+    if (const auto header = DecodeFrameHeader(frames_untrusted.subspan(at), segment_id)) return FoundFrame{at, *header};
   }
   return std::nullopt;
 }

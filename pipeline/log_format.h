@@ -94,7 +94,11 @@ inline base::ByteView PayloadOf(const FrameHeader& header, base::ByteView body) 
 }
 
 // Where the next whole frame header lies at or after `from`, a multiple of 8, as frames are.
-std::optional<size_t> FindFrame(base::ByteView frames_untrusted, size_t from, uint64_t segment_id);
+struct FoundFrame {
+  size_t offset;
+  FrameHeader header;
+};
+std::optional<FoundFrame> FindFrame(base::ByteView frames_untrusted, size_t from, uint64_t segment_id);
 
 // --- Cursor files ---------------------------------------------------------------------------------------------------
 
@@ -119,20 +123,20 @@ std::optional<CursorState> DecodeCursor(base::ByteView file_untrusted);
 template <typename Take>
 size_t WalkFrames(base::ByteView frames_untrusted, uint64_t segment_id, uint64_t first_sequence, Take take) {
   size_t end = 0;
-  std::optional<size_t> at = FindFrame(frames_untrusted, 0, segment_id);
-  while (at) {
-    const base::ByteView rest = frames_untrusted.subspan(*at);
-    const FrameHeader header = DecodeFrameHeader(rest, segment_id).value();
+  std::optional<FoundFrame> found = FindFrame(frames_untrusted, 0, segment_id);
+  while (found) {
+    const auto& [offset, header] = *found;
+    const base::ByteView rest = frames_untrusted.subspan(offset);
     // The header is whole, so its lengths are what was written, if not what was kept.
     const base::ByteView body =
         rest.subspan(sizeof header).first(std::min<size_t>(header.body_bytes(), rest.size() - sizeof header));
-    const size_t next = *at + std::min(FrameBytes(header.body_bytes()), rest.size());
+    const size_t next = offset + std::min(FrameBytes(header.body_bytes()), rest.size());
     if (header.sequence >= first_sequence && BodyIsWhole(header, segment_id, body)) {
-      take(header, *at, body);
+      take(header, offset, body);
       first_sequence = header.sequence + 1;
       end = next;
     }
-    at = FindFrame(frames_untrusted, next, segment_id);
+    found = FindFrame(frames_untrusted, next, segment_id);
   }
   return end;
 }
