@@ -192,11 +192,11 @@ bool Delivery::MayWait(base::Time appended, base::ByteView source) const {
 // What need not wait any more is unread again.
 void Delivery::ReturnWaiting() {
   if (waiting_.empty()) return;
-  const auto done = std::stable_partition(waiting_.begin(), waiting_.end(), [this](const Frame& frame) {
-    return MayWait(frame.appended(), frame.source());
-  });
-  std::vector<Frame> frames(std::make_move_iterator(done), std::make_move_iterator(waiting_.end()));
-  waiting_.erase(done, waiting_.end());
+  std::vector<Frame> waiting, frames;
+  for (Frame& frame : waiting_) {
+    (MayWait(frame.appended(), frame.source()) ? waiting : frames).push_back(std::move(frame));
+  }
+  waiting_ = std::move(waiting);
   for (const Frame& frame : frames) {
     waiting_bytes_ -= frame.bytes().size();
     if (!view_.complete(frame.source())) incomplete_items_ += frame.counts().items;
