@@ -82,7 +82,7 @@ class Block {
       adopted_.push_back(std::move(request));
     } else {
       std::ranges::copy(request.view(), at + before);
-      std::memset(at + before + size, 0, padding);
+      std::fill_n(at + before + size, padding, uint8_t{0});  // nothing at all where an empty request needs no memory
       placed.payload = {at + before, size};
       placed.first = {at, before + size + padding};
     }
