@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 
 #include "base/check.h"
+#include "base/whole_file.h"
 
 namespace tributary::agent {
 namespace {
@@ -21,8 +20,7 @@ long Milliseconds(base::Nanos time) { return std::chrono::duration_cast<std::chr
 
 // Without the newline that some editors end a file with.
 std::string ReadToken(const std::string& path) {
-  std::ifstream file(path);
-  std::string token{std::istreambuf_iterator<char>(file), {}};
+  std::string token = base::ReadText(path);
   token.erase(std::find_if(token.begin(), token.end(), [](char c) { return c == '\r' || c == '\n'; }), token.end());
   return token;
 }

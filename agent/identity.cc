@@ -6,10 +6,10 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
+
+#include "base/whole_file.h"
 
 namespace tributary::agent {
 namespace {
@@ -24,15 +24,10 @@ std::string Plain(std::string_view name_untrusted) {
   return plain;
 }
 
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 // When process `pid` of our own pid namespace began, in clock ticks since boot. Its name, the second field of
 // /proc/PID/stat, may hold anything, so fields are counted from the last parenthesis.
 std::optional<uint64_t> StartTicks(uint32_t pid) {
-  const std::string stat = ReadAll(fmt::format("/proc/{}/stat", pid));
+  const std::string stat = base::ReadText(fmt::format("/proc/{}/stat", pid));
   size_t at = stat.rfind(')');
   constexpr int kFieldsToStart = 20;
   for (int field = 0; field < kFieldsToStart && at != stat.npos; ++field) at = stat.find(' ', at + 1);
@@ -44,7 +39,7 @@ std::optional<uint64_t> StartTicks(uint32_t pid) {
 // cannot see the process, or its pid is somebody else's by now.
 std::optional<CgroupOwner> OwnerByProc(const tributary_sender& sender) {
   if (sender.tgid == 0) return std::nullopt;
-  CgroupOwner owner = Cgroups::OwnerOf(ReadAll(fmt::format("/proc/{}/cgroup", sender.tgid)));
+  CgroupOwner owner = Cgroups::OwnerOf(base::ReadText(fmt::format("/proc/{}/cgroup", sender.tgid)));
   const uint64_t tick_ns = 1'000'000'000 / static_cast<uint64_t>(::sysconf(_SC_CLK_TCK));
   if (StartTicks(sender.tgid) != sender.start_boottime_ns / tick_ns) return std::nullopt;
   return owner;

@@ -6,12 +6,11 @@
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <mutex>
 #include <random>
 #include <utility>
 
-#include "base/file_system.h"
+#include "base/whole_file.h"
 
 namespace tributary::agent {
 namespace {
@@ -51,11 +50,6 @@ std::string Url(const Kubernetes::Options& options, std::string_view query) {
   return url;
 }
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 // A whole file under another name first, so that there is one at every moment.
 void ReplaceFile(const std::string& path, const std::string& content) {
   const std::string fresh_path = path + ".new";
@@ -64,6 +58,19 @@ void ReplaceFile(const std::string& path, const std::string& content) {
   file.close();
   std::error_code error;
   if (file) std::filesystem::rename(fresh_path, path, error);
+}
+
+// What a server lists. `permission` is what it wants whoever asks to be allowed.
+base::Result<PodList> GetPods(HttpGet& get, const std::string& url, Nanos timeout, std::string_view permission,
+                              const PodFields& fields) {
+  std::string body_untrusted;
+  const auto answer = get.Run(url, timeout, [&](std::string_view piece) {
+    body_untrusted.append(piece);
+    return body_untrusted.size() <= kListBytesMax;
+  });
+  if (!answer) return std::unexpected(answer.error());
+  if (answer->status != 200) return base::Fail("{}", Explain(*answer, permission));
+  return ParsePodList(body_untrusted, fields);
 }
 
 }  // namespace
@@ -111,14 +118,7 @@ class Kubernetes::Watch {
   }
 
   base::Status List() {
-    std::string body_untrusted;
-    const auto answer = get_.Run(ListUrl(options_), kListTimeout, [&](std::string_view piece) {
-      body_untrusted.append(piece);
-      return body_untrusted.size() <= kListBytesMax;
-    });
-    if (!answer) return base::Fail("list of pods: {}", answer.error().message);
-    if (answer->status != 200) return base::Fail("list of pods: {}", Explain(*answer, "list pods"));
-    auto list = ParsePodList(body_untrusted, options_.fields);
+    auto list = GetPods(get_, ListUrl(options_), kListTimeout, "list pods", options_.fields);
     if (!list) return base::Fail("list of pods: {}", list.error().message);
     version_ = list->resource_version;
     Tell([list = std::move(*list)](Kubernetes& kubernetes) mutable { kubernetes.Listed(std::move(list)); });
@@ -213,7 +213,7 @@ Kubernetes::~Kubernetes() { kubelet_get_.Stop(); }
 
 void Kubernetes::LoadCache() {
   if (options_.cache_file.empty()) return;
-  const std::string content_untrusted = ReadFile(options_.cache_file);
+  const std::string content_untrusted = base::ReadText(options_.cache_file);
   if (content_untrusted.empty()) return;
   auto list = ParsePodList(content_untrusted, options_.fields);
   if (!list) return spdlog::warn("{} is not used: {}", options_.cache_file, list.error().message);
@@ -269,15 +269,8 @@ void Kubernetes::Refresh() {
   refresh_wanted_ = false;
   refreshing_ = true;
   ++account_.refreshes;
-  worker_.Run([this, fields = options_.fields]() -> base::Loop::Task {
-    std::string body_untrusted;
-    const auto answer = kubelet_get_.Run(options_.kubelet + "/pods", kKubeletTimeout, [&](std::string_view piece) {
-      body_untrusted.append(piece);
-      return body_untrusted.size() <= kListBytesMax;
-    });
-    base::Result<PodList> list = !answer                 ? base::Fail("{}", answer.error().message)
-                                 : answer->status != 200 ? base::Fail("{}", Explain(*answer, "get nodes/pods"))
-                                                         : ParsePodList(body_untrusted, fields);
+  worker_.Run([this]() -> base::Loop::Task {
+    auto list = GetPods(kubelet_get_, options_.kubelet + "/pods", kKubeletTimeout, "get nodes/pods", options_.fields);
     return [this, list = std::move(list)]() mutable {
       refreshing_ = false;
       refresh_again_ = loop_.RunAfter(kRefreshInterval, [this] {

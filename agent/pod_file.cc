@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <fstream>
-#include <iterator>
 #include <utility>
+
+#include "base/whole_file.h"
 
 namespace tributary::agent {
 namespace {
@@ -31,9 +31,7 @@ void PodFile::Look() {
   }
   if (read_ == written) return;
   read_ = written;
-  std::ifstream file(path_, std::ios::binary);
-  const std::string content_untrusted{std::istreambuf_iterator<char>(file), {}};
-  auto list = ParsePodList(content_untrusted, fields_);
+  auto list = ParsePodList(base::ReadText(path_), fields_);
   if (!list) {
     error_ = fmt::format("{}: {}", path_, list.error().message);
     spdlog::warn("kubernetes.pods_file: {}", error_);

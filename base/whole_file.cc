@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <thread>
 #include <vector>
 
@@ -69,6 +71,11 @@ IoResult<WholeFile> ReadWhole(FileSystem& file_system, const std::string& path) 
   const auto size = file_system.Size(fd->get());
   if (!size) return std::unexpected(size.error());
   return ReadWhole(file_system, fd->get(), 0, *size);
+}
+
+std::string ReadText(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace tributary::base

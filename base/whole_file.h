@@ -22,4 +22,7 @@ WholeFile ReadWhole(FileSystem& file_system, int fd, uint64_t offset, uint64_t s
 // An error only when it cannot be opened.
 IoResult<WholeFile> ReadWhole(FileSystem& file_system, const std::string& path);
 
+// The text of a file whose size tells nothing, as in /proc, or does not matter. Empty when it cannot be read.
+std::string ReadText(const std::string& path);
+
 }  // namespace tributary::base
